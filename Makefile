@@ -88,9 +88,9 @@ $(BUILD)/share/airlock/policy/%: policy/%
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.
 $(OBJ)/gen/%.skel.h: %.bpf.c | $(OBJ)/.deps
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(findstring x86_64,$(shell uname -m)),x86,arm64) \
-		-I/usr/include/$(shell $(CC) -print-multiarch) -I. -c -o $(@:.skel.h=.bpf.o) $<
-	bpftool gen skeleton $(@:.skel.h=.bpf.o) name $(subst .,_,$(notdir $*)) > $@
+	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(findstring x86_64,$(shell uname -m)),x86,arm64) \
+		-I/usr/include/$(shell $(CC) -print-multiarch) -I. -MMD -MP -MT $@ -c -o $(@:.skel.h=.bpf.o) $<
+	bpftool gen skeleton $(@:.skel.h=.bpf.o) name $(notdir $*)_bpf > $@
 $(foreach r,seccomp broker,$(eval $(call objs,$($(r)_SRC)): | $(patsubst %.bpf.c,$(OBJ)/gen/%.skel.h,$(filter $(r)/%,$(bpf_SRC)))))
 
 # ---- tests: tests/unit/ROOM/test_MODULE.c links its room's archive and lib -------------------------------------------
