@@ -1,0 +1,55 @@
+/*
+ * The accessors of guest memory: every word is read once, into a local, by one instruction that the compiler may not
+ * repeat. The pointers come from memory_gpa() or memory_uva() and nowhere else; no other file dereferences them.
+ */
+#ifndef AIRLOCK_DEVICE_GUEST_H
+#define AIRLOCK_DEVICE_GUEST_H
+
+#include <stdint.h>
+#include <string.h>
+
+static inline uint16_t guest_load16(const uint16_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* Acquire: pairs with the driver's barrier between its ring entries and its index. */
+static inline uint16_t guest_load16_acquire(const uint16_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+static inline void guest_store16(uint16_t *p, uint16_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
+/* Release: pairs with the driver's barrier between reading the used index and the used entries. */
+static inline void guest_store16_release(uint16_t *p, uint16_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELEASE);
+}
+
+static inline uint64_t guest_load64(const uint64_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+static inline void guest_store64(uint64_t *p, uint64_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
+/* Bytes whose value may change underneath: only the copy is ever looked at. */
+static inline void guest_copy_in(void *dst, const void *guest, size_t len)
+{
+	memcpy(dst, guest, len);
+	__asm__ volatile("" : : "r"(dst) : "memory"); /* the copy is made here and not again later */
+}
+
+static inline void guest_copy_out(void *guest, const void *src, size_t len)
+{
+	memcpy(guest, src, len);
+}
+
+#endif
