@@ -1,29 +1,42 @@
-# Airlock: `make` builds, `make check` tests, `make demo` shows. One list of sources per program; every other rule is
-# generic. Debian packages that are missing are installed by the first rule that needs them, which says so.
+# Airlock: `make` builds, `make check` tests, `make demo` shows, `make install` installs. One list of sources per archive
+# and program; every other rule is generic. Debian packages that are missing are installed, by name and saying so, by the
+# first rule that needs them. `make V=1` shows the commands.
 
-VERSION  := 0.1.0
-PREFIX   ?= /usr
-BUILD    ?= build
+VERSION := 0.1.0
+PREFIX  ?= /usr
+BUILD   ?= build
+# address,undefined or thread: a build of its own beside the plain one, dynamic, confined as far as the sanitizer can be
 SANITIZE ?=
-CC       ?= gcc
-CLANG    ?= clang
+ifeq ($(origin CC),default)
+CC      := $(if $(shell command -v gcc),gcc,clang)
+endif
+CLANG   ?= clang
+ARCH    := $(shell uname -m)
+comma   := ,
+variant := $(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+OBJ     := $(BUILD)/obj$(variant)
+BIN     := $(BUILD)/bin$(variant)
+SHARE   := $(BUILD)/share/airlock/policy
+export PATH := $(PATH):/usr/sbin:/sbin
+Q       := $(if $(V),,@)
+say      = @printf '  %-7s %s\n' $(1) $(2)
 
 # ---- sources: one list per archive, then the programs ----------------------------------------------------------------
 
-lib_SRC      := $(wildcard lib/*.c)
-policy_SRC   := $(wildcard policy/*.c)
-seccomp_SRC  := $(filter-out seccomp/main.c,$(filter-out %.bpf.c,$(wildcard seccomp/*.c)))
-device_SRC   := $(filter-out device/main.c,$(wildcard device/*.c))
-broker_SRC   := $(filter-out broker/main.c broker/ctl.c,$(filter-out %.bpf.c,$(wildcard broker/*.c)))
-support_SRC  := $(wildcard tests/support/*.c)
-bpf_SRC      := $(wildcard */*.bpf.c)
-ROOMS        := lib policy seccomp device broker tests/support
+c_files     = $(filter-out %/main.c %.bpf.c,$(wildcard $(1)/*.c))
+lib_SRC     := $(call c_files,lib)
+policy_SRC  := $(call c_files,policy)
+seccomp_SRC := $(call c_files,seccomp)
+device_SRC  := $(call c_files,device)
+broker_SRC  := $(filter-out broker/ctl.c,$(call c_files,broker))
+support_SRC := $(call c_files,tests/support)
+ROOMS       := lib policy seccomp device broker tests/support
 
-# program = main file : archives : libraries : link flags
-PROGRAMS     := airlock-device airlock-broker airlock-ctl airlock-policy
+# A program is a main file, archives in link order, libraries and link flags.
+PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy
 airlock-device_MAIN := device/main.c
 airlock-device_AR   := device lib
-airlock-device_LINK  = $(if $(SANITIZE),-pie,-static-pie)
+airlock-device_LINK := $(if $(SANITIZE),-pie,-static-pie)
 airlock-broker_MAIN := broker/main.c
 airlock-broker_AR   := broker seccomp policy lib
 airlock-broker_LIBS := -lseccomp -lcap -lbpf -ljansson
@@ -34,24 +47,46 @@ airlock-policy_MAIN := seccomp/main.c
 airlock-policy_AR   := seccomp policy lib
 airlock-policy_LIBS := -lseccomp -lbpf -ljansson
 
+# tests/unit/ROOM/test_MODULE.c links its room; tests/integration and tests/bench stand outside of the rooms, with the
+# front-end of tests/support; tests/e2e are scripts.
+UNIT        := $(wildcard tests/unit/*/test_*.c)
+INTEGRATION := $(wildcard tests/integration/test_*.c)
+BENCH       := $(wildcard tests/bench/bench_*.c)
+FUZZ        := $(wildcard tests/fuzz/*/fuzz_*.c)
+AR_lib      := lib
+AR_policy   := policy lib
+AR_seccomp  := seccomp policy lib
+AR_device   := device lib
+AR_broker   := broker seccomp policy lib
+AR_support  := tests-support lib
+LIBS_seccomp := -lseccomp -lbpf -ljansson
+LIBS_broker  := -lseccomp -lcap -lbpf -ljansson
+
+# ---- Debian packages, by what needs them -----------------------------------------------------------------------------
+
+DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libjansson-dev bpftool clang
+DEB_test  := libcmocka-dev iproute2
+DEB_clang := libclang-rt-14-dev
+DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc
+DEB_guest := qemu-system-x86 busybox-static cpio
+deps       = $(1:%=$(BUILD)/deps/%)
+
 # ---- flags -----------------------------------------------------------------------------------------------------------
 
-WARN    := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
-           -Wpointer-arith -Wcast-align -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wswitch-enum
-HARDEN  := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fstack-clash-protection -fno-common \
-           $(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
-SANFLAGS = $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all -DAIRLOCK_SANITIZE)
-CFLAGS  ?= -O2 -g
-ALLFLAGS = -std=gnu17 -D_GNU_SOURCE -DAIRLOCK_VERSION='"$(VERSION)"' -DAIRLOCK_PREFIX='"$(PREFIX)"' \
-           -I. -I$(OBJ)/gen $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(CFLAGS)
-LDALL    = -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
+WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+            -Wpointer-arith -Wcast-align -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wswitch-enum
+HARDEN   := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fstack-clash-protection -fno-common \
+            $(if $(filter x86_64,$(ARCH)),-fcf-protection)
+SANFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all)
+CFLAGS   ?= -O2 -g
+ALLFLAGS := -std=gnu17 -D_GNU_SOURCE -DAIRLOCK_VERSION='"$(VERSION)"' $(if $(SANITIZE),-DAIRLOCK_SANITIZE) \
+            -I. -I$(OBJ)/gen $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(CFLAGS)
+LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
+BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
+            -I/usr/include/$(ARCH)-linux-gnu -I.
 
-# Sanitizer builds live beside the plain one: build/address,undefined/...
-OBJ := $(BUILD)/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-BIN := $(BUILD)/bin$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
-comma := ,
-
-.PHONY: all check demo bench fuzz lint install clean deps
+PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_MAIN)),$(p)))
+.PHONY: all policies unit check demo bench fuzz fuzzers soak lint tidy install clean FORCE
 .SECONDARY:
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BIN)/%) policies
@@ -59,67 +94,128 @@ all: $(PROGRAMS:%=$(BIN)/%) policies
 # ---- archives and programs -------------------------------------------------------------------------------------------
 
 objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
-$(OBJ)/%.o: %.c | $(OBJ)/.deps
+$(OBJ)/%.o: %.c $(OBJ)/flags | $(call deps,build)
 	@mkdir -p $(@D)
-	$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
 
 define archive
 $(OBJ)/lib$(subst /,-,$(1)).a: $(call objs,$($(notdir $(1))_SRC))
+	$$(call say,AR,$$@)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(Q)ar rcs $$@ $$^
 endef
 $(foreach r,$(ROOMS),$(eval $(call archive,$(r))))
 
-define program
-$(BIN)/$(1): $(call objs,$($(1)_MAIN)) $($(1)_AR:%=$(OBJ)/lib%.a)
+# link OUTPUT MAIN ARCHIVES LIBRARIES FLAGS
+define link
+$(1): $(call objs,$(2)) $(3:%=$(OBJ)/lib%.a)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDALL) $$(or $$($(1)_LINK),-pie) -o $$@ $$^ $$($(1)_LIBS)
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(LDALL) $(or $(5),-pie) -o $$@ $$(filter %.o %.a,$$^) $(4)
 endef
-$(foreach p,$(PROGRAMS),$(eval $(call program,$(p))))
+$(foreach p,$(PROGRAMS),$(eval $(call link,$(BIN)/$(p),$($(p)_MAIN),$($(p)_AR),$($(p)_LIBS),$($(p)_LINK))))
+
+# Another compiler or other flags are another build.
+$(OBJ)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(CC) $(subst ','\'',$(ALLFLAGS))' | cmp -s - $@ || printf '%s\n' '$(CC) $(subst ','\'',$(ALLFLAGS))' > $@
 
 POLICIES := $(wildcard policy/*.policy)
-policies: $(POLICIES:policy/%=$(BUILD)/share/airlock/policy/%)
-$(BUILD)/share/airlock/policy/%: policy/%
+policies: $(POLICIES:policy/%=$(SHARE)/%) \
+          $(if $(filter airlock-policy,$(PROGRAMS)),$(POLICIES:policy/%.policy=$(SHARE)/%.bpf))
+$(SHARE)/%.policy: policy/%.policy
 	@mkdir -p $(@D)
-	install -m 0644 $< $@
+	$(Q)install -m 0644 $< $@
+$(SHARE)/%.bpf: policy/%.policy $(BIN)/airlock-policy
+	@mkdir -p $(@D)
+	$(call say,POLICY,$@)
+	$(Q)$(BIN)/airlock-policy compile -o $@ $<
 
 # ---- generated -------------------------------------------------------------------------------------------------------
 
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.
-$(OBJ)/gen/%.skel.h: %.bpf.c | $(OBJ)/.deps
+$(OBJ)/gen/%.skel.h: %.bpf.c | $(call deps,build)
 	@mkdir -p $(@D)
-	$(CLANG) -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(findstring x86_64,$(shell uname -m)),x86,arm64) \
-		-I/usr/include/$(shell $(CC) -print-multiarch) -I. -MMD -MP -MT $@ -c -o $(@:.skel.h=.bpf.o) $<
-	bpftool gen skeleton $(@:.skel.h=.bpf.o) name $(notdir $*)_bpf > $@
-$(foreach r,seccomp broker,$(eval $(call objs,$($(r)_SRC)): | $(patsubst %.bpf.c,$(OBJ)/gen/%.skel.h,$(filter $(r)/%,$(bpf_SRC)))))
+	$(call say,BPF,$<)
+	$(Q)$(CLANG) $(BPFFLAGS) -MMD -MP -MT $@ -c -o $(@:.skel.h=.bpf.o) $<
+	$(Q)bpftool gen skeleton $(@:.skel.h=.bpf.o) name $(notdir $*)_bpf > $@
+skeletons = $(patsubst %.bpf.c,$(OBJ)/gen/%.skel.h,$(wildcard $(1)/*.bpf.c))
+$(foreach r,seccomp broker,$(eval $(call objs,$($(r)_SRC) $(r)/main.c): | $(call skeletons,$(r))))
 
-# ---- tests: tests/unit/ROOM/test_MODULE.c links its room's archive and lib -------------------------------------------
+# ---- tests -----------------------------------------------------------------------------------------------------------
 
-UNIT := $(wildcard tests/unit/*/test_*.c)
-unit_room = $(word 3,$(subst /, ,$(1)))
-unit_AR_lib      := lib
-unit_AR_policy   := policy lib
-unit_AR_seccomp  := seccomp policy lib
-unit_AR_device   := device lib
-unit_AR_broker   := broker seccomp policy lib
-unit_LIBS_seccomp := -lseccomp -lbpf -ljansson
-unit_LIBS_broker  := -lseccomp -lcap -lbpf -ljansson
-define unit
-$(OBJ)/$(1:%.c=%): $(call objs,$(1)) $(patsubst %,$(OBJ)/lib%.a,$(unit_AR_$(call unit_room,$(1))))
-	$$(CC) $$(LDALL) -pie -o $$@ $$^ $(unit_LIBS_$(call unit_room,$(1))) -lcmocka
-endef
-$(foreach t,$(UNIT),$(eval $(call unit,$(t))))
-unit: $(UNIT:%.c=$(OBJ)/%)
+room = $(word 3,$(subst /, ,$(1)))
+test_programs = $(patsubst %.c,$(OBJ)/%,$(1))
+$(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC)): | $(call deps,test)
+$(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))) -lcmocka)))
+$(foreach t,$(INTEGRATION) $(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
+
+# Scripts and programs find what was built here; a sanitized build says which layers its programs cannot take.
+TEST_ENV := AIRLOCK_BIN=$(abspath $(BIN)) AIRLOCK_POLICY_DIR=$(abspath $(SHARE)) AIRLOCK_BUILD=$(abspath $(BUILD)) \
+            AIRLOCK_SANITIZE=$(SANITIZE) MAKE="$(MAKE)"
+CHECK    := $(call test_programs,$(UNIT) $(INTEGRATION)) $(wildcard tests/integration/test_*.sh) \
+            $(if $(SANITIZE),,tests/lint/run $(wildcard tests/e2e/test_*.sh))
+unit: $(call test_programs,$(UNIT))
+check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(if $(SANITIZE),,$(call deps,lint) guest)
+	@env $(TEST_ENV) tests/run $(CHECK)
+
+.PHONY: guest
+guest: $(BUILD)/guest/kernel $(OBJ)/tests/e2e/flow
+$(BUILD)/guest/kernel: tests/e2e/kernel.sh | $(call deps,guest)
+	$(call say,GUEST,$@)
+	$(Q)tests/e2e/kernel.sh $@
+$(OBJ)/tests/e2e/flow: $(OBJ)/tests/e2e/flow.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDALL) $(if $(SANITIZE),-pie,-static-pie) -o $@ $<
+
+demo: all guest
+	@env $(TEST_ENV) tests/e2e/demo.sh
+
+bench: all $(call test_programs,$(BENCH))
+	@for b in $(call test_programs,$(BENCH)); do env $(TEST_ENV) $$b || exit; done
+
+# make fuzz T=SECONDS: each target for so long, from the corpus beside it. clang's libFuzzer.
+T ?= 30
+fuzz: | $(call deps,clang)
+	@$(MAKE) --no-print-directory CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzzers
+	@for f in $(patsubst %.c,%,$(FUZZ)); do echo "  FUZZ    $$f ($(T) s)"; mkdir -p $(BUILD)/corpus/$$f $$f.corpus; \
+	  $(BUILD)/obj-fuzzer-no-link-address-undefined/$$f -max_total_time=$(T) -print_final_stats=1 \
+	    -artifact_prefix=$(BUILD)/corpus/ $(BUILD)/corpus/$$f $$f.corpus || exit; done
+fuzzers: $(call test_programs,$(FUZZ))
+$(foreach t,$(FUZZ),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))),-fsanitize=fuzzer)))
+
+lint: all $(call deps,lint test)
+	@env $(TEST_ENV) tests/lint/run
+
+# clang-tidy, one stamp per file, so that only what changed is looked at again
+TIDY := $(foreach r,lib policy seccomp device broker,$(filter-out %.bpf.c,$(wildcard $(r)/*.c)))
+tidy: $(TIDY:%.c=$(OBJ)/%.tidy)
+$(OBJ)/%.tidy: %.c $(OBJ)/%.o .clang-tidy | $(call deps,lint)
+	$(Q)clang-tidy --quiet $< -- $(ALLFLAGS) 2>$@.err || { cat $@.err; exit 1; }
+	@rm -f $@.err; touch $@
 
 # ---- Debian packages -------------------------------------------------------------------------------------------------
 
-DEB_BUILD := libseccomp-dev libcap-dev libbpf-dev libjansson-dev libcmocka-dev bpftool clang pkg-config
-$(OBJ)/.deps:
+$(BUILD)/deps/%: Makefile
 	@mkdir -p $(@D)
-	@missing=; for p in $(DEB_BUILD); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
-	if [ -n "$$missing" ]; then echo "airlock: installing Debian packages:$$missing"; \
-	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+	@tests/packages $(DEB_$*)
 	@touch $@
+
+# ---- installation ----------------------------------------------------------------------------------------------------
+
+D := $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(D)/bin $(D)/libexec/airlock $(D)/share/airlock/policy $(D)/share/man/man1 $(D)/share/man/man8 \
+		$(D)/lib/systemd/system $(D)/share/qemu/vhost-user
+	install -m 0755 $(filter-out %/airlock-device,$(PROGRAMS:%=$(BIN)/%)) $(D)/bin
+	install -m 0755 $(BIN)/airlock-device $(D)/libexec/airlock
+	install -m 0644 $(wildcard $(SHARE)/*) $(D)/share/airlock/policy
+	install -m 0644 $(wildcard docs/man/*.1) $(D)/share/man/man1
+	install -m 0644 $(wildcard docs/man/*.8) $(D)/share/man/man8
+	sed 's|@PREFIX@|$(PREFIX)|g' dist/airlock@.service > $(D)/lib/systemd/system/airlock@.service
+	install -m 0644 dist/airlock@.socket $(D)/lib/systemd/system
+	sed 's|@PREFIX@|$(PREFIX)|g' dist/50-airlock-net.json > $(D)/share/qemu/vhost-user/50-airlock-net.json
 
 clean:
 	rm -rf $(BUILD)
