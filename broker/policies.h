@@ -1,0 +1,47 @@
+/*
+ * The policies of one broker: text found and judged here, compiled and proven by an unprivileged
+ * child, kept as sealed memory files that no one can change any more.
+ */
+#ifndef AIRLOCK_BROKER_POLICIES_H
+#define AIRLOCK_BROKER_POLICIES_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+enum role {
+	ROLE_CONTROL, /* the device's control thread */
+	ROLE_WORKER,  /* its packet threads */
+	ROLE_BROKER,
+	ROLE_SPAWNER, /* and, beneath their own, all its children */
+	ROLES
+};
+
+#define POLICY_FILE_MAX	 32  /* "control.policy" with its NUL */
+#define POLICY_CALLS_MAX 160 /* calls that one policy may name */
+#define POLICY_CALL_MAX	 32  /* a call's name with its NUL */
+
+struct policies_role {
+	int fd;			    /* owned: the filter's bytes, a sealed memory file */
+	unsigned short length;	    /* instructions */
+	char file[POLICY_FILE_MAX]; /* name within the directory */
+	char sha256[65];	    /* of the bytes, lower-case hex */
+	size_t ncalls;
+	char calls[POLICY_CALLS_MAX][POLICY_CALL_MAX]; /* what it allows, some by argument */
+};
+
+struct policies {
+	struct policies_role roles[ROLES];
+};
+
+const char *role_name(enum role role);
+/*
+ * dir: --policy-dir, or NULL for the first of the installed directory and the one beside the
+ * program. uid, gid: whom the compiling child runs as (the spawner's ids). Allocates *out, which is
+ * the caller's (policies_free). -EPERM: the directory or a file may be written by others; -EINVAL:
+ * a text is wrong or unproven (the child has printed FILE:LINE:COL); both are configuration errors.
+ * Else -errno. Logged.
+ */
+int policies_load(const char *dir, uid_t uid, gid_t gid, struct policies **out);
+void policies_free(struct policies *policies);
+
+#endif
