@@ -1,6 +1,7 @@
 /*
- * The accessors of guest memory: every word is read once, into a local, by one instruction that the compiler may not
- * repeat. The pointers come from memory_gpa() or memory_uva() and nowhere else; no other file dereferences them.
+ * The accessors of guest memory: every word is read once, into a local, by one instruction that the
+ * compiler may not repeat. The pointers come from memory_gpa() or memory_uva() and nowhere else; no
+ * other file dereferences them.
  */
 #ifndef AIRLOCK_DEVICE_GUEST_H
 #define AIRLOCK_DEVICE_GUEST_H
@@ -30,21 +31,24 @@ static inline void guest_store16_release(uint16_t *p, uint16_t v)
 	__atomic_store_n(p, v, __ATOMIC_RELEASE);
 }
 
+static inline void guest_store32(uint32_t *p, uint32_t v)
+{
+	__atomic_store_n(p, v, __ATOMIC_RELAXED);
+}
+
 static inline uint64_t guest_load64(const uint64_t *p)
 {
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
-}
-
-static inline void guest_store64(uint64_t *p, uint64_t v)
-{
-	__atomic_store_n(p, v, __ATOMIC_RELAXED);
 }
 
 /* Bytes whose value may change underneath: only the copy is ever looked at. */
 static inline void guest_copy_in(void *dst, const void *guest, size_t len)
 {
 	memcpy(dst, guest, len);
-	__asm__ volatile("" : : "r"(dst) : "memory"); /* the copy is made here and not again later */
+	__asm__ volatile(""
+			 :
+			 : "r"(dst)
+			 : "memory"); /* the copy is made here and not again later */
 }
 
 static inline void guest_copy_out(void *guest, const void *src, size_t len)

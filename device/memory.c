@@ -1,7 +1,8 @@
 /*
- * Snapshots of guest memory. Made by the control thread, read by every worker; trusts neither the front-end's numbers
- * nor its files: ranges are checked for wrap and overlap, files for kind, length and (on demand) seals, and a file that
- * shrinks later is caught by the guard at the end of this page.
+ * Snapshots of guest memory. Made by the control thread, read by every worker; trusts neither the
+ * front-end's numbers nor its files: ranges are checked for wrap and overlap, files for kind,
+ * length and (on demand) seals, and a file that shrinks later is caught by the guard at the end of
+ * this page.
  */
 #include "device/memory.h"
 
@@ -14,6 +15,8 @@
 #include <unistd.h>
 
 #include "lib/util.h"
+
+#define PAGE 4096ul
 
 /* Three: the one in use, the one that replaces it, and none is ever waited for. */
 static struct memory pool[3];
@@ -61,9 +64,9 @@ void memory_unref(struct memory *mem)
 		mapping_put(mem->regions[i].mapping);
 }
 
-/* Only memory of a regular file (memfd, hugetlbfs and shm included) that is long enough: a pipe, directory or device
- * could block, lie about its size, or be something else altogether. */
-static int source_check(const struct memory_source *s, bool require_sealed)
+/* Only memory of a regular file (memfd, hugetlbfs and shm included) that is long enough: a pipe,
+ * directory or device could block, lie about its size, or be something else altogether. */
+static int source_check(struct memory_source *s, bool require_sealed)
 {
 	const struct vu_mem_region *r = &s->region;
 	struct stat st;
@@ -80,6 +83,8 @@ static int source_check(const struct memory_source *s, bool require_sealed)
 		return -EBADF;
 	if (!range_within(r->mmap_offset, r->size, (uint64_t)st.st_size))
 		return -EBADF;
+	s->page = is_power_of_two((uint64_t)st.st_blksize) ? max_of((uint64_t)st.st_blksize, PAGE)
+							   : PAGE;
 	if (!require_sealed)
 		return 0;
 	seals = fcntl(s->fd, F_GET_SEALS);
@@ -105,14 +110,14 @@ static bool collides(const struct memory *mem, const struct vu_mem_region *r)
 
 static struct mapping *mapping_new(const struct memory_source *s)
 {
-	/* mmap wants a page-aligned offset; hugetlbfs wants its own page size, which the front-end's offset has. */
-	uint64_t head = s->region.mmap_offset & 4095;
+	/* hugetlbfs wants offset and length in its own pages, also of munmap. */
+	uint64_t head = s->region.mmap_offset & (s->page - 1);
 	struct mapping *m = mappings;
 
 	while (m->refs)
 		if (++m == mappings + ARRAY_SIZE(mappings))
 			return NULL;
-	m->len = s->region.size + head;
+	m->len = (s->region.size + head + s->page - 1) & ~(s->page - 1);
 	m->base = mmap(NULL, m->len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, s->fd,
 		       (off_t)(s->region.mmap_offset - head));
 	if (m->base == MAP_FAILED)
@@ -146,7 +151,8 @@ static int source_insert(struct memory *mem, const struct memory_source *s)
 	region_insert(mem, &(struct memory_region){ .gpa = r->guest_addr,
 						    .uva = r->user_addr,
 						    .size = r->size,
-						    .host = (char *)m->base + (r->mmap_offset & 4095),
+						    .host = (char *)m->base +
+							    (r->mmap_offset & (s->page - 1)),
 						    .mapping = m });
 	return 0;
 }
@@ -166,7 +172,7 @@ static struct memory *snapshot_copy(const struct memory *old)
 	return mem;
 }
 
-int memory_new(const struct memory_source *sources, size_t n, bool require_sealed, struct memory **out)
+int memory_new(struct memory_source *sources, size_t n, bool require_sealed, struct memory **out)
 {
 	struct memory *mem;
 	int rc = 0;
@@ -188,7 +194,8 @@ int memory_new(const struct memory_source *sources, size_t n, bool require_seale
 	return 0;
 }
 
-int memory_add(const struct memory *old, const struct memory_source *source, bool require_sealed, struct memory **out)
+int memory_add(const struct memory *old, struct memory_source *source, bool require_sealed,
+	       struct memory **out)
 {
 	struct memory *mem;
 	int rc = source_check(source, require_sealed);
@@ -213,7 +220,8 @@ int memory_remove(const struct memory *old, const struct vu_mem_region *region, 
 	unsigned int i = 0;
 
 	for (; old && i < old->count; i++)
-		if (old->regions[i].gpa == region->guest_addr && old->regions[i].uva == region->user_addr &&
+		if (old->regions[i].gpa == region->guest_addr &&
+		    old->regions[i].uva == region->user_addr &&
 		    old->regions[i].size == region->size)
 			break;
 	if (!old || i == old->count)
@@ -240,7 +248,8 @@ void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len)
 	return NULL;
 }
 
-static const struct memory_region *region_of(const struct memory *mem, uint64_t gpa, unsigned int *hint)
+static const struct memory_region *region_of(const struct memory *mem, uint64_t gpa,
+					     unsigned int *hint)
 {
 	unsigned int low = 0, high = mem->count;
 
@@ -285,8 +294,9 @@ static bool guard_covers(const struct memory_guard *guard, uintptr_t addr)
 	return false;
 }
 
-/* Leaves by siglongjmp and never returns, so that no filter needs rt_sigreturn; the signal is not blocked meanwhile
- * (SA_NODEFER), so that none needs rt_sigprocmask either. A SIGBUS from anywhere else is a bug: the process ends. */
+/* Leaves by siglongjmp and never returns, so that no filter needs rt_sigreturn; the signal is not
+ * blocked meanwhile (SA_NODEFER), so that none needs rt_sigprocmask either. A SIGBUS from anywhere
+ * else is a bug: the process ends. */
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	(void)context;

@@ -1,10 +1,12 @@
 /*
- * Guest memory: immutable snapshots of what the front-end shared, and the only functions that touch it.
+ * Guest memory: immutable snapshots of what the front-end shared, and the only functions that touch
+ * it.
  *
- * A snapshot is made and freed by the control thread (it alone may mmap and munmap); a worker borrows one from the
- * command that hands it over until its answer to the command that takes it away. Pools are static: nothing is allocated
- * after start. Every touch of guest memory goes through the accessors below, under a guard: a file that its owner has
- * truncated raises SIGBUS, which lands in the guard and breaks the ring, not the process.
+ * A snapshot is made and freed by the control thread (it alone may mmap and munmap); a worker
+ * borrows one from the command that hands it over until its answer to the command that takes it
+ * away. Pools are static: nothing is allocated after start. Every touch of guest memory goes
+ * through the accessors below, under a guard: a file that its owner has truncated raises SIGBUS,
+ * which lands in the guard and breaks the ring, not the process.
  */
 #ifndef AIRLOCK_DEVICE_MEMORY_H
 #define AIRLOCK_DEVICE_MEMORY_H
@@ -31,27 +33,33 @@ struct memory {
 	struct memory_region regions[MEMORY_SLOTS]; /* ascending gpa, no overlap in gpa or uva */
 };
 
-/* What one region is made of: validated against its file before anything is mapped. The descriptor stays the caller's. */
+/* What one region is made of: validated against its file before anything is mapped. The descriptor
+ * stays the caller's. */
 struct memory_source {
 	struct vu_mem_region region;
 	int fd;
+	uint64_t page; /* filled in by the checks: what the file's mappings are multiples of */
 };
 
-/* A fresh snapshot of n sources; or `old` (may be NULL) with one added, or with one removed. 0 or -errno: -EINVAL ranges,
- * -EBADF not a regular file or shorter than announced, -EPERM not sealed although that is required, -ENOSPC no slot. */
-int memory_new(const struct memory_source *sources, size_t n, bool require_sealed, struct memory **out);
-int memory_add(const struct memory *old, const struct memory_source *source, bool require_sealed, struct memory **out);
-int memory_remove(const struct memory *old, const struct vu_mem_region *region, struct memory **out);
+/* A fresh snapshot of n sources; or `old` (may be NULL) with one added, or with one removed. 0 or
+ * -errno: -EINVAL ranges, -EBADF not a regular file or shorter than announced, -EPERM not sealed
+ * although that is required, -ENOSPC no slot. */
+int memory_new(struct memory_source *sources, size_t n, bool require_sealed, struct memory **out);
+int memory_add(const struct memory *old, struct memory_source *source, bool require_sealed,
+	       struct memory **out);
+int memory_remove(const struct memory *old, const struct vu_mem_region *region,
+		  struct memory **out);
 struct memory *memory_ref(struct memory *mem);
 void memory_unref(struct memory *mem);
 
 /* Host address of [uva, uva + len), which must lie in one region; NULL otherwise. */
 void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len);
-/* Host address of gpa (NULL: unmapped) and, in *len, at most the wanted bytes that follow it without a gap.
- * `hint` remembers the region last hit; one per ring. */
+/* Host address of gpa (NULL: unmapped) and, in *len, at most the wanted bytes that follow it
+ * without a gap. `hint` remembers the region last hit; one per ring. */
 void *memory_gpa(const struct memory *mem, uint64_t gpa, uint64_t *len, unsigned int *hint);
 
-/* The guard of a thread. memory_guard_begin() is `if (sigsetjmp(guard->env, 0)) ...` of the caller: see worker.c. */
+/* The guard of a thread. memory_guard_begin() is `if (sigsetjmp(guard->env, 0)) ...` of the caller:
+ * see worker.c. */
 struct memory_guard {
 	sigjmp_buf env;
 	const struct memory *mem; /* NULL: no guest memory may be touched now */

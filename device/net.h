@@ -1,0 +1,42 @@
+/*
+ * The network device as virtio 1.3, 5.1 describes it: which features are offered over which TAP,
+ * the configuration space, and the rules for the header that stands before every frame. Pure
+ * functions of private data; any thread.
+ */
+#ifndef AIRLOCK_DEVICE_NET_H
+#define AIRLOCK_DEVICE_NET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/virtio.h"
+
+#define NET_FRAME_MIN	 14		  /* an Ethernet header */
+#define NET_FRAME_MAX	 (65535 + 14 + 4) /* the longest GSO frame with a VLAN tag */
+#define NET_CONFIG_SPACE 256 /* bytes that GET_CONFIG may reach; zero behind struct net_config */
+
+struct net_setup {
+	uint32_t pairs;
+	uint32_t queue_size;
+	uint32_t tap_offloads; /* TUN_F_* the TAP takes */
+	uint16_t mtu;
+	uint8_t mac[6];
+};
+
+/* Every virtio feature the device can serve with this set-up. */
+uint64_t net_features(const struct net_setup *setup);
+/* TUN_F_* that deliver to the guest exactly what it negotiated. */
+uint32_t net_tap_offloads(uint64_t negotiated);
+/* Bytes of the header between guest and device. */
+unsigned int net_hdr_len(uint64_t negotiated);
+/* Fills `len` bytes of the configuration space from `off`; -EINVAL past its end. */
+int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint32_t len);
+
+/*
+ * Checks the private copy of a header that a guest put before a frame of `frame_len` bytes, against
+ * what it negotiated, and makes of it the one handed to the TAP: only known fields pass. 0, or
+ * -EINVAL: drop the frame.
+ */
+int net_hdr_check(struct net_hdr *hdr, uint32_t frame_len, uint64_t negotiated);
+
+#endif
