@@ -134,6 +134,12 @@ $(SHARE)/%.bpf: policy/%.policy $(BIN)/airlock-policy
 
 # ---- generated -------------------------------------------------------------------------------------------------------
 
+# System calls and constants by name, for every architecture.
+$(OBJ)/gen/policy/names.inc: policy/names.gen.sh policy/constants.tbl policy/syscalls.tbl | $(OBJ)/.deps
+	@mkdir -p $(@D)
+	CC="$(CC)" policy/names.gen.sh $@
+$(OBJ)/policy/names.o: $(OBJ)/gen/policy/names.inc
+
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.
 $(OBJ)/gen/%.skel.h: %.bpf.c | $(call deps,build)
 	@mkdir -p $(@D)
