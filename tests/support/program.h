@@ -1,0 +1,51 @@
+/*
+ * A child process under test: started with arguments and inherited descriptors, its stderr kept in
+ * a file that can be searched while it runs, ended and waited for with deadlines. Owned by one
+ * thread. Every child dies with the test.
+ */
+#ifndef AIRLOCK_TESTS_PROGRAM_H
+#define AIRLOCK_TESTS_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#define PROGRAM_ARGS_MAX 48
+#define PROGRAM_FDS_MAX	 16
+
+struct program {
+	pid_t pid; /* 0: none */
+	int pidfd;
+	int log;    /* memfd: the child's stderr */
+	int output; /* memfd: its stdout */
+	int ready;  /* our end of the readiness pipe, -1 without */
+};
+
+/* Where the programs under test lie: $AIRLOCK_BIN, else build/bin. */
+const char *program_path(const char *name, char *path, size_t room);
+
+struct program_start {
+	const char *args[PROGRAM_ARGS_MAX]; /* args[0]: name or path; NULL ends them */
+	const char *env[8];		    /* the child's whole environment; NULL: inherited */
+	int fds[PROGRAM_FDS_MAX];	    /* become 3, 4 ... in the child; `nfds` of them */
+	size_t nfds;
+	bool listen_pid; /* set LISTEN_FDS to nfds and LISTEN_PID to the child, as systemd does */
+	bool ready;	 /* append --ready-fd */
+};
+int program_run(struct program *p, const struct program_start *start);
+/* Waits for READY=1: 0, -ETIMEDOUT, -ECHILD when it ended before. */
+int program_wait_ready(struct program *p, int timeout_ms);
+bool program_running(const struct program *p);
+int program_signal(const struct program *p, int signal);
+/* Waits for the end: the exit code, 128 + signal, or -ETIMEDOUT. Releases everything but the log.
+ */
+int program_wait(struct program *p, int timeout_ms);
+/* SIGTERM, then program_wait(); SIGKILL when that is not heard. */
+int program_stop(struct program *p);
+/* True as soon as stderr holds the words (a POSIX extended regular expression). */
+bool program_says(const struct program *p, const char *words, int timeout_ms);
+/* Everything from stderr or stdout so far, to be freed. */
+char *program_text(int file);
+void program_free(struct program *p);
+
+#endif
