@@ -39,9 +39,9 @@ airlock-device_AR   := device lib
 airlock-device_LINK := $(if $(SANITIZE),-pie,-static-pie)
 airlock-broker_MAIN := broker/main.c
 airlock-broker_AR   := broker seccomp policy lib
-airlock-broker_LIBS := -lseccomp -lcap -lbpf -ljansson
+airlock-broker_LIBS := -lseccomp -lcap -lbpf -ljansson -lmnl
 airlock-ctl_MAIN    := broker/ctl.c
-airlock-ctl_AR      := lib
+airlock-ctl_AR      := broker lib
 airlock-ctl_LIBS    := -ljansson
 airlock-policy_MAIN := seccomp/main.c
 airlock-policy_AR   := seccomp policy lib
@@ -60,11 +60,11 @@ AR_device   := device lib
 AR_broker   := broker seccomp policy lib
 AR_support  := tests-support lib
 LIBS_seccomp := -lseccomp -lbpf -ljansson
-LIBS_broker  := -lseccomp -lcap -lbpf -ljansson
+LIBS_broker  := -lseccomp -lcap -lbpf -ljansson -lmnl
 
 # ---- Debian packages, by what needs them -----------------------------------------------------------------------------
 
-DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libjansson-dev bpftool clang
+DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libjansson-dev libmnl-dev bpftool clang
 DEB_test  := libcmocka-dev iproute2
 DEB_clang := libclang-rt-14-dev
 DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc

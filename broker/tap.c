@@ -1,0 +1,431 @@
+/*
+ * The TAP: creating or attaching it, asking what it can do, and wiping what a connection left on
+ * it. Runs in the broker: opening and configuring while privileged, switching queues and purging
+ * afterwards, when it owns the descriptors and nothing else. Trusts the kernel; of a device it
+ * assumes that it did to its queues whatever their descriptors allow.
+ */
+#include "broker/tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/if_tun.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "broker/rtnl.h"
+#include "broker/sysctl.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+#ifndef TUN_F_USO4 /* Linux 6.2 */
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
+#define VNET_HEADER_BYTES 12 /* virtio_net_hdr_v1 */
+#define QUEUE_FLAGS	  (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
+/* More frames than a queue holds by default (500), few enough to read away at once. */
+#define DRAIN_FRAMES 4096
+
+/* ---- before anything changes ---- */
+
+static int existing_check(const struct tap_options *options)
+{
+	struct rtnl_link link;
+	int error = rtnl_link_get(options->name, &link);
+
+	if (error == -ENODEV)
+		return 0;
+	if (error) {
+		err("--tap=%s: cannot look it up: %s", options->name, strerror(-error));
+		return error;
+	}
+	if (!link.tap) {
+		err("--tap=%s: exists and is no TAP interface; choose another name", options->name);
+		return -EINVAL;
+	}
+	if (link.attached) {
+		err("--tap=%s: another program holds its queues; choose another name or end that "
+		    "program",
+		    options->name);
+		return -EINVAL;
+	}
+	if (!link.multi_queue) {
+		err("--tap=%s: has a single queue; create it with 'ip tuntap add %s mode tap "
+		    "multi_queue vnet_hdr'",
+		    options->name, options->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int inherited_check(int fd, char name[IFNAMSIZ], short *flags)
+{
+	struct ifreq request = { 0 };
+
+	if (fcntl(fd, F_GETFD) < 0 || ioctl(fd, TUNGETIFF, &request) < 0) {
+		err("--tap-fd=%d: is no TAP queue: %s", fd, strerror(errno));
+		return -EINVAL;
+	}
+	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI) ||
+	    !(request.ifr_flags & IFF_VNET_HDR)) {
+		err("--tap-fd=%d: open it with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR", fd);
+		return -EINVAL;
+	}
+	memcpy(name, request.ifr_name, IFNAMSIZ);
+	*flags = request.ifr_flags;
+	return 0;
+}
+
+static int inherited_check_all(const struct tap_options *options)
+{
+	char name[IFNAMSIZ], first[IFNAMSIZ];
+	short flags;
+
+	for (size_t i = 0; i < options->fd_count; i++) {
+		int error = inherited_check(options->fds[i], name, &flags);
+
+		if (error)
+			return error;
+		if (i == 0)
+			memcpy(first, name, sizeof(first));
+		if (strcmp(name, first)) {
+			err("--tap-fd=%d: belongs to %s, the first one to %s; all must be queues "
+			    "of one TAP",
+			    options->fds[i], name, first);
+			return -EINVAL;
+		}
+		if (options->fd_count > 1 && !(flags & IFF_MULTI_QUEUE)) {
+			err("--tap-fd=%d: several queues need IFF_MULTI_QUEUE", options->fds[i]);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int tap_check(const struct tap_options *options)
+{
+	if (options->fd_count)
+		return inherited_check_all(options);
+	return options->name ? existing_check(options) : 0;
+}
+
+/* ---- opening ---- */
+
+static int queue_open(struct tap *tap, unsigned pair)
+{
+	struct ifreq request = { .ifr_flags = QUEUE_FLAGS };
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int error;
+
+	if (fd < 0) {
+		err("/dev/net/tun: %s; is the tun module loaded?", strerror(errno));
+		return -errno;
+	}
+	memcpy(request.ifr_name, tap->name, IFNAMSIZ);
+	if (ioctl(fd, TUNSETIFF, &request) < 0) {
+		error = -errno;
+		err("--tap=%s: cannot open queue %u: %s", tap->name, pair, strerror(-error));
+		close(fd);
+		return error;
+	}
+	memcpy(tap->name, request.ifr_name, IFNAMSIZ); /* where the kernel chose it */
+	tap->queues[pair] = fd;
+	tap->attached[pair] = true;
+	return 0;
+}
+
+static int queues_open(const struct tap_options *options, struct tap *tap)
+{
+	struct rtnl_link link;
+	int error = 0;
+
+	if (options->name)
+		strncpy(tap->name, options->name, IFNAMSIZ - 1);
+	tap->created = !options->name || rtnl_link_get(options->name, &link) == -ENODEV;
+	tap->multi_queue = true;
+	for (unsigned i = 0; i < tap->pairs && !error; i++)
+		error = queue_open(tap, i);
+	return error;
+}
+
+static int queues_inherit(const struct tap_options *options, struct tap *tap)
+{
+	short flags = 0;
+	int error = 0;
+
+	for (unsigned i = 0; i < tap->pairs && !error; i++) {
+		int fd = options->fds[i];
+
+		tap->queues[i] = fd;
+		error = inherited_check(fd, tap->name, &flags);
+		tap->attached[i] = !(flags & IFF_DETACH_QUEUE);
+		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+			error = -errno;
+	}
+	tap->multi_queue = flags & IFF_MULTI_QUEUE;
+	return error;
+}
+
+/* True when the queue's interface is in our network namespace, where its name means something. */
+static bool tap_is_here(const struct tap *tap)
+{
+	int ns = ioctl(tap->queues[0], TUNGETDEVNETNS);
+	struct stat theirs, ours;
+	bool same;
+
+	if (ns < 0)
+		return false;
+	same = !fstat(ns, &theirs) && !stat("/proc/self/ns/net", &ours) &&
+	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+	close(ns);
+	return same;
+}
+
+/* Which TUN_F_* this kernel's TAP takes: each is tried with what it needs. */
+static uint32_t offloads_probe(int queue)
+{
+	static const uint32_t tries[] = {
+		TUN_F_CSUM,
+		TUN_F_CSUM | TUN_F_TSO4,
+		TUN_F_CSUM | TUN_F_TSO6,
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO_ECN,
+		TUN_F_CSUM | TUN_F_USO4 | TUN_F_USO6,
+	};
+	uint32_t taken = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(tries); i++)
+		if (!ioctl(queue, TUNSETOFFLOAD, (unsigned long)tries[i]))
+			taken |= tries[i];
+	return taken;
+}
+
+static void tap_look_up(struct tap *tap)
+{
+	struct rtnl_link link;
+
+	tap->mtu = 1500;
+	if (!tap_is_here(tap) || rtnl_link_get(tap->name, &link))
+		return;
+	tap->index = link.index;
+	tap->mtu = link.mtu;
+}
+
+int tap_open(const struct tap_options *options, struct tap *tap)
+{
+	int error;
+
+	*tap = (struct tap){ .pairs = options->pairs };
+	memset(tap->queues, -1, sizeof(tap->queues));
+	error = options->fd_count ? queues_inherit(options, tap) : queues_open(options, tap);
+	if (error)
+		goto close;
+	tap_look_up(tap);
+	tap->offloads = offloads_probe(tap->queues[0]);
+	error = tap_purge(tap);
+	if (error) {
+		err("TAP %s: cannot be reset: %s", tap->name, strerror(-error));
+		goto close;
+	}
+	return 0;
+close:
+	tap_close(tap);
+	return error;
+}
+
+void tap_close(struct tap *tap)
+{
+	fd_close_all(tap->queues, tap->pairs);
+}
+
+/* ---- configuring ---- */
+
+static bool wants_ipv6(const struct tap_options *options)
+{
+	for (size_t i = 0; i < options->address_count; i++)
+		if (options->addresses[i].family == AF_INET6)
+			return true;
+	return false;
+}
+
+/* What a new interface would do by itself with what a guest sends, before anyone can refuse. */
+static int host_harden(const struct tap *tap, bool ipv6)
+{
+	const struct {
+		const char *family, *key, *value;
+	} settings[] = {
+		{ "ipv6", "accept_ra", "0" },	     /* a guest is no router of ours */
+		{ "ipv6", "autoconf", "0" },	     /* nor does it number us */
+		{ "ipv6", "accept_redirects", "0" }, /* nor reroute us */
+		{ "ipv4", "accept_redirects", "0" },
+		{ "ipv6", "disable_ipv6", ipv6 ? "0" : "1" }, /* not even a link-local address */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++) {
+		int error = sysctl_interface(settings[i].family, tap->name, settings[i].key,
+					     settings[i].value);
+
+		if (error == -ENOENT && !ipv6)
+			continue; /* a kernel without IPv6 has nothing to switch off */
+		if (error) {
+			err("TAP %s: cannot set %s of %s: %s", tap->name, settings[i].key,
+			    settings[i].family, strerror(-error));
+			return error;
+		}
+	}
+	return 0;
+}
+
+static int addresses_add(struct tap *tap, const struct tap_options *options)
+{
+	for (size_t i = 0; i < options->address_count; i++) {
+		int error = rtnl_address_add(tap->index, &options->addresses[i]);
+
+		if (error == -EEXIST)
+			continue;
+		if (error) {
+			err("--address: TAP %s does not take address %zu: %s", tap->name, i + 1,
+			    strerror(-error));
+			return error;
+		}
+		tap->added |= 1u << i;
+	}
+	return 0;
+}
+
+static int mtu_set(struct tap *tap, unsigned mtu)
+{
+	int error = rtnl_link_set_mtu(tap->index, mtu);
+
+	if (error) {
+		err("--mtu=%u: TAP %s does not take it: %s", mtu, tap->name, strerror(-error));
+		return error;
+	}
+	tap->mtu_before = tap->mtu;
+	tap->mtu = mtu;
+	return 0;
+}
+
+int tap_configure(struct tap *tap, const struct tap_options *options)
+{
+	int error = 0;
+
+	if (!tap->index) {
+		if (!options->mtu && !options->address_count)
+			return 0;
+		err("--tap-fd: %s is in another network namespace; configure it there, without "
+		    "--mtu and --address",
+		    tap->name);
+		return -EINVAL;
+	}
+	if (tap->created)
+		error = host_harden(tap, wants_ipv6(options));
+	if (!error && options->mtu && options->mtu != tap->mtu)
+		error = mtu_set(tap, options->mtu);
+	if (!error)
+		error = addresses_add(tap, options);
+	if (!error && tap->created)
+		error = rtnl_link_set_up(tap->index);
+	if (error)
+		tap_restore(tap, options);
+	return error;
+}
+
+void tap_restore(struct tap *tap, const struct tap_options *options)
+{
+	if (tap->created)
+		return; /* goes away as a whole */
+	for (size_t i = 0; i < options->address_count; i++)
+		if (tap->added & 1u << i)
+			rtnl_address_remove(tap->index, &options->addresses[i]);
+	if (tap->mtu_before)
+		rtnl_link_set_mtu(tap->index, tap->mtu_before);
+	tap->added = tap->mtu_before = 0;
+}
+
+/* ---- between and during connections, without privilege ---- */
+
+int tap_queue_set(struct tap *tap, unsigned pair, bool attach)
+{
+	struct ifreq request = { .ifr_flags = attach ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+
+	if (pair >= tap->pairs)
+		return -EINVAL;
+	if (tap->attached[pair] == attach || !tap->multi_queue)
+		return 0;
+	if (ioctl(tap->queues[pair], TUNSETQUEUE, &request) < 0)
+		return -errno;
+	tap->attached[pair] = attach;
+	return 0;
+}
+
+unsigned tap_queues_attached(const struct tap *tap)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < tap->pairs; i++)
+		n += tap->attached[i];
+	return n;
+}
+
+/* What detaching does for others. A flood can outrun it, so it gives up in time. */
+static void single_queue_drain(int queue)
+{
+	char head[64]; /* the rest of a frame is dropped by the short read */
+
+	for (int i = 0; i < DRAIN_FRAMES; i++)
+		if (read(queue, head, sizeof(head)) < 0 && errno == EAGAIN)
+			return;
+}
+
+/*
+ * Everything that can be changed through a queue's descriptor without privilege. The first two
+ * undo what a well-behaved device does; the others undo what only a broken jail would.
+ */
+static int settings_reset(const struct tap *tap)
+{
+	struct tun_filter no_filter = { 0 };
+	struct sock_fprog no_program = { 0 };
+	int header = VNET_HEADER_BYTES, little = 1, buffer = INT_MAX, no_steering = -1;
+	const struct {
+		unsigned long request;
+		void *pointer;
+		bool optional; /* fails where there is nothing to undo */
+	} settings[] = {
+		{ TUNSETOFFLOAD, NULL, false },
+		{ TUNSETVNETHDRSZ, &header, false },
+		{ TUNSETVNETLE, &little, false },
+		{ TUNSETSNDBUF, &buffer, false },
+		{ TUNSETTXFILTER, &no_filter, false },
+		{ TUNDETACHFILTER, &no_program, true },
+		{ TUNSETSTEERINGEBPF, &no_steering, true },
+		{ TUNSETFILTEREBPF, &no_steering, true },
+	};
+	int error = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
+		if (ioctl(tap->queues[0], settings[i].request, settings[i].pointer) < 0 &&
+		    !settings[i].optional && !error)
+			error = -errno;
+	if (tap->created && ioctl(tap->queues[0], TUNSETPERSIST, 0) < 0 && !error)
+		error = -errno;
+	return error;
+}
+
+int tap_purge(struct tap *tap)
+{
+	int error = 0, first = 0;
+
+	for (unsigned i = 0; i < tap->pairs; i++) {
+		error = tap_queue_set(tap, i, false);
+		first = first ? first : error;
+	}
+	if (!tap->multi_queue)
+		single_queue_drain(tap->queues[0]);
+	error = settings_reset(tap);
+	return first ? first : error;
+}
