@@ -35,7 +35,7 @@ ROOMS       := lib policy seccomp device broker tests/support
 # A program is a main file, archives in link order, libraries and link flags.
 PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy
 airlock-device_MAIN := device/main.c
-airlock-device_AR   := device lib
+airlock-device_AR   := device seccomp lib
 airlock-device_LINK := $(if $(SANITIZE),-pie,-static-pie)
 airlock-broker_MAIN := broker/main.c
 airlock-broker_AR   := broker seccomp policy lib
@@ -56,7 +56,7 @@ FUZZ        := $(wildcard tests/fuzz/*/fuzz_*.c)
 AR_lib      := lib
 AR_policy   := policy lib
 AR_seccomp  := seccomp policy lib
-AR_device   := device lib
+AR_device   := device seccomp lib
 AR_broker   := broker seccomp policy lib
 AR_support  := tests-support lib
 LIBS_seccomp := -lseccomp -lbpf -ljansson
@@ -135,9 +135,10 @@ $(SHARE)/%.bpf: policy/%.policy $(BIN)/airlock-policy
 # ---- generated -------------------------------------------------------------------------------------------------------
 
 # System calls and constants by name, for every architecture.
-$(OBJ)/gen/policy/names.inc: policy/names.gen.sh policy/constants.tbl policy/syscalls.tbl | $(OBJ)/.deps
+$(OBJ)/gen/policy/names.inc: policy/names.gen.sh policy/constants.tbl policy/syscalls.tbl | $(call deps,build)
 	@mkdir -p $(@D)
-	CC="$(CC)" policy/names.gen.sh $@
+	$(call say,GEN,$@)
+	$(Q)CC="$(CC)" policy/names.gen.sh $@
 $(OBJ)/policy/names.o: $(OBJ)/gen/policy/names.inc
 
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.
