@@ -63,14 +63,17 @@ ssize_t fd_send(int sock, const void *buf, size_t len, const int *fds, size_t nf
 
 	if (nfds > FD_PASS_MAX)
 		return -E2BIG;
-	if (nfds) {
-		msg.msg_control = control.buf;
-		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
-		*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
-				       .cmsg_type = SCM_RIGHTS,
-				       .cmsg_len = CMSG_LEN(nfds * sizeof(int)) };
-		memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
+	if (!nfds) {
+		/* sendto(2): a confined device has no call that could carry a descriptor. */
+		n = send(sock, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+		return n < 0 ? -errno : n;
 	}
+	msg.msg_control = control.buf;
+	msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+	*c = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+			       .cmsg_type = SCM_RIGHTS,
+			       .cmsg_len = CMSG_LEN(nfds * sizeof(int)) };
+	memcpy(CMSG_DATA(c), fds, nfds * sizeof(int));
 	n = sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
 	return n < 0 ? -errno : n;
 }

@@ -1,0 +1,379 @@
+/*
+ * The life of a ring between front-end and worker. Runs in the control thread; trusts neither the front-end's values nor
+ * its order of requests, and the workers only to answer or to be declared dead.
+ *
+ *   STOPPED --kick--> WAITING --complete--> STARTING --answer--> RUNNING --stop--> STOPPING --answer--> STOPPED
+ *                        ^                      |                   |
+ *                        +-------kick---- BROKEN <------ break -----+         (BROKEN --stop--> STOPPING)
+ *
+ * A ring runs once it was kicked and its size, addresses and memory are all known, in whatever order they came. Enabling
+ * is independent: a running ring that is disabled delivers nothing and discards what the guest sends.
+ */
+#include "device/lifecycle.h"
+
+#include <errno.h>
+
+#include "lib/clock.h"
+#include "lib/fd.h"
+#include "lib/util.h"
+
+#define ANSWER_MS 500
+
+enum action {
+	REFUSE, /* an empty cell */
+	STORE,	/* remember it for the next start */
+	WAIT,	/* remember it, and start if nothing is missing now */
+	UPDATE, /* remember it and tell the worker */
+	ASK,	/* the worker must stop first */
+	FORGET, /* it never ran: the kick is taken back */
+	TAKE,	/* the worker's answer or report */
+	IGNORE, /* a report that came too late to matter */
+};
+
+/* While a worker owes an answer the session reads no request: those cells are empty. */
+static const enum action table[RING_STATES][RING_EVENTS] = {
+	/* clang-format off */
+	/*                  SET     KICK    CALL    ERR     ENABLE  STOP    ANSWER  BREAK */
+	[RING_STOPPED]  = { STORE,  WAIT,   STORE,  STORE,  STORE,  FORGET, REFUSE, IGNORE },
+	[RING_WAITING]  = { WAIT,   WAIT,   STORE,  STORE,  STORE,  FORGET, REFUSE, IGNORE },
+	[RING_STARTING] = { REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, TAKE,   IGNORE },
+	[RING_RUNNING]  = { REFUSE, UPDATE, UPDATE, UPDATE, UPDATE, ASK,    TAKE,   TAKE },
+	[RING_STOPPING] = { REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, REFUSE, TAKE,   IGNORE },
+	[RING_BROKEN]   = { STORE,  WAIT,   STORE,  STORE,  STORE,  ASK,    TAKE,   IGNORE },
+	/* clang-format on */
+};
+
+static unsigned int rings(const struct lifecycle *l)
+{
+	return 2 * l->setup->pairs;
+}
+
+static struct worker *worker_of(const struct lifecycle *l, unsigned int ring)
+{
+	return &l->workers[ring / 2];
+}
+
+void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders, struct worker *workers)
+{
+	*l = (struct lifecycle){ .setup = setup,
+				 .orders = orders,
+				 .workers = workers,
+				 .enabled_default = true,
+				 .replaced = -1 };
+	for (size_t i = 0; i < ARRAY_SIZE(l->vrings); i++)
+		l->vrings[i] = (struct vring){ .kick = -1, .call = -1, .err = -1 };
+}
+
+bool lifecycle_started(const struct lifecycle *l)
+{
+	for (unsigned int i = 0; i < rings(l); i++)
+		if (l->vrings[i].state == RING_STARTING || l->vrings[i].state == RING_RUNNING ||
+		    l->vrings[i].state == RING_STOPPING)
+			return true;
+	return false;
+}
+
+bool lifecycle_idle(const struct lifecycle *l)
+{
+	for (unsigned int i = 0; i < l->setup->pairs; i++)
+		if (l->asked[i])
+			return false;
+	return !l->stop_all;
+}
+
+/* The host's frames go to this pair only while its receive ring takes them. */
+static void attach_sync(struct lifecycle *l, unsigned int ring)
+{
+	unsigned int pair = ring / 2;
+	const struct vring *rx = &l->vrings[2 * pair];
+	bool wanted = rx->state == RING_RUNNING && (rx->enabled || l->enabled_default);
+
+	if (wanted == l->attached[pair])
+		return;
+	l->attached[pair] = wanted;
+	orders_queue(l->orders, pair, wanted);
+}
+
+static void state_set(struct lifecycle *l, unsigned int ring, enum ring_state state)
+{
+	l->vrings[ring].state = state;
+	attach_sync(l, ring);
+}
+
+/* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not mapped or misaligned. */
+static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem, struct ring_config *cfg)
+{
+	*cfg = (struct ring_config){ .size = v->size,
+				     .base = v->base,
+				     .event_idx = l->features & BIT_ULL(VIRTIO_F_EVENT_IDX),
+				     .indirect = l->features & BIT_ULL(VIRTIO_F_INDIRECT_DESC) };
+	if (!v->size || !v->has_addr || !mem)
+		return -EAGAIN;
+	cfg->desc = memory_uva(mem, v->addr.desc, virtq_desc_bytes(v->size));
+	cfg->avail = memory_uva(mem, v->addr.avail, virtq_avail_bytes(v->size));
+	cfg->used = memory_uva(mem, v->addr.used, virtq_used_bytes(v->size));
+	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
+	if (cfg->desc && cfg->avail && cfg->used && !((uintptr_t)cfg->desc & 15) && !((uintptr_t)cfg->avail & 1) &&
+	    !((uintptr_t)cfg->used & 3))
+		return 0;
+	cfg->desc = NULL;
+	return -EFAULT;
+}
+
+static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
+{
+	struct worker *w = worker_of(l, ring);
+	const struct vring *v = &l->vrings[ring];
+
+	w->command.order = order;
+	w->command.which = ring % 2;
+	w->command.mem = l->memory;
+	w->command.fds = (struct queue_fds){ v->kick, v->call, v->err };
+	w->command.enabled = v->enabled || l->enabled_default;
+	w->command.features = l->features;
+	l->asked[ring / 2] = true;
+	l->deadline = clock_ms() + ANSWER_MS;
+	return worker_post(w) ? -EIO : 1;
+}
+
+static void start_waiting(struct lifecycle *l, unsigned int ring)
+{
+	struct vring *v = &l->vrings[ring];
+	int rc = ring_areas(l, v, l->memory, &worker_of(l, ring)->command.config[ring % 2]);
+
+	if (rc == -EFAULT)
+		orders_event(l->orders, EVENT_RING_REFUSED, ring, rc);
+	if (rc)
+		return;
+	state_set(l, ring, RING_STARTING);
+	ask(l, ring, WORKER_START);
+}
+
+static void stop_running(struct lifecycle *l, unsigned int ring)
+{
+	struct vring *v = &l->vrings[ring];
+
+	if (v->state == RING_RUNNING) {
+		state_set(l, ring, RING_STOPPING);
+		ask(l, ring, WORKER_STOP);
+		return;
+	}
+	v->kicked = false;
+	state_set(l, ring, RING_STOPPED);
+}
+
+/* Posts what can be posted now: a worker hears one command at a time. */
+static int pump(struct lifecycle *l)
+{
+	for (unsigned int i = 0; i < rings(l); i++) {
+		if (l->asked[i / 2])
+			continue;
+		if (l->stop_all)
+			stop_running(l, i);
+		else if (l->recheck && l->vrings[i].state == RING_WAITING)
+			start_waiting(l, i);
+	}
+	for (unsigned int i = 0; i < l->setup->pairs; i++)
+		if (l->asked[i])
+			return 1;
+	l->stop_all = l->recheck = false;
+	memory_unref(l->retired);
+	l->retired = NULL;
+	return 0;
+}
+
+static int recheck(struct lifecycle *l)
+{
+	l->recheck = true;
+	return pump(l);
+}
+
+/* The ring as it would be: refused unless all that is known of it fits together. */
+static int vring_set(struct lifecycle *l, unsigned int ring, const struct vring *wanted)
+{
+	struct vring *v = &l->vrings[ring];
+	enum action action = table[v->state][RING_SET];
+	struct ring_config unused;
+
+	if (action == REFUSE)
+		return -EBUSY;
+	if (ring_areas(l, wanted, l->memory, &unused) == -EFAULT)
+		return -EFAULT;
+	*v = *wanted;
+	return action == WAIT ? recheck(l) : 0;
+}
+
+int lifecycle_num(struct lifecycle *l, unsigned int ring, uint32_t value)
+{
+	struct vring wanted = l->vrings[ring];
+
+	if (value > l->setup->queue_size || !is_power_of_two(value))
+		return -EINVAL;
+	wanted.size = value;
+	return vring_set(l, ring, &wanted);
+}
+
+int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value)
+{
+	struct vring wanted = l->vrings[ring];
+
+	if (value > UINT16_MAX)
+		return -EINVAL;
+	wanted.base = (uint16_t)value;
+	return vring_set(l, ring, &wanted);
+}
+
+int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring_addr *addr)
+{
+	struct vring wanted = l->vrings[ring];
+
+	if (addr->desc & 15 || addr->avail & 1 || addr->used & 3 || (addr->flags & ~1u))
+		return -EINVAL;
+	/* Said again of a running ring, it changes nothing. */
+	if (wanted.state == RING_RUNNING && wanted.addr.desc == addr->desc && wanted.addr.avail == addr->avail &&
+	    wanted.addr.used == addr->used)
+		return 0;
+	wanted.addr = *addr;
+	wanted.has_addr = true;
+	return vring_set(l, ring, &wanted);
+}
+
+int lifecycle_enable(struct lifecycle *l, unsigned int ring, uint32_t value)
+{
+	struct vring *v = &l->vrings[ring];
+	enum action action = table[v->state][RING_ENABLE];
+
+	if (value > 1)
+		return -EINVAL;
+	if (action == REFUSE)
+		return -EBUSY;
+	v->enabled = value;
+	attach_sync(l, ring);
+	return action == UPDATE ? ask(l, ring, WORKER_UPDATE) : 0;
+}
+
+static int *event_fd(struct vring *v, enum ring_event event)
+{
+	if (event == RING_KICK)
+		return &v->kick;
+	return event == RING_CALL ? &v->call : &v->err;
+}
+
+int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, int fd)
+{
+	struct vring *v = &l->vrings[ring];
+	enum action action = table[v->state][event];
+	struct ring_config unused;
+	int *slot = event_fd(v, event);
+
+	if (action == REFUSE)
+		return -EBUSY;
+	if (action == WAIT && ring_areas(l, v, l->memory, &unused) == -EFAULT)
+		return -EFAULT;
+	if (action == UPDATE)
+		l->replaced = fd_take(slot);
+	fd_close(slot);
+	*slot = fd;
+	if (action == UPDATE)
+		return ask(l, ring, WORKER_UPDATE);
+	if (action != WAIT)
+		return 0;
+	v->kicked = true;
+	state_set(l, ring, RING_WAITING);
+	return recheck(l);
+}
+
+int lifecycle_stop(struct lifecycle *l, unsigned int ring)
+{
+	struct vring *v = &l->vrings[ring];
+
+	switch (table[v->state][RING_STOP]) {
+	case ASK:
+		state_set(l, ring, RING_STOPPING);
+		return ask(l, ring, WORKER_STOP);
+	case FORGET:
+		v->kicked = false;
+		fd_close(&v->kick);
+		state_set(l, ring, RING_STOPPED);
+		return 0;
+	default:
+		return -EBUSY;
+	}
+}
+
+int lifecycle_stop_all(struct lifecycle *l)
+{
+	l->stop_all = true;
+	return pump(l);
+}
+
+int lifecycle_memory(struct lifecycle *l, struct memory *mem)
+{
+	l->retired = l->memory;
+	l->memory = mem;
+	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
+		const struct vring *v = &l->vrings[2 * pair];
+
+		if (v[0].state != RING_RUNNING && v[1].state != RING_RUNNING)
+			continue;
+		/* Areas that are not mapped any more are NULL, and break their ring. */
+		for (unsigned int which = 0; which < 2; which++)
+			ring_areas(l, &v[which], mem, &l->workers[pair].command.config[which]);
+		ask(l, 2 * pair, WORKER_MEMORY);
+	}
+	return recheck(l);
+}
+
+static int answer_take(struct lifecycle *l, unsigned int ring)
+{
+	const struct worker_command *c = &worker_of(l, ring)->command;
+	struct vring *v = &l->vrings[ring];
+
+	if (v->state == RING_STARTING) {
+		state_set(l, ring, c->result ? RING_BROKEN : RING_RUNNING);
+		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED, ring,
+			     c->result ? c->result : v->base);
+		return c->result;
+	}
+	if (v->state == RING_STOPPING) {
+		v->base = c->base;
+		v->kicked = false;
+		fd_close(&v->kick);
+		state_set(l, ring, RING_STOPPED);
+		orders_event(l->orders, EVENT_RING_STOPPED, ring, v->base);
+	}
+	return 0;
+}
+
+static void break_take(struct lifecycle *l, unsigned int ring)
+{
+	/* Acquire: pairs with the release in queue_break(); the worker uses none of the ring's descriptors after it. */
+	int error = atomic_exchange_explicit(&worker_of(l, ring)->broken[ring % 2], 0, memory_order_acquire);
+
+	if (!error || table[l->vrings[ring].state][RING_BREAK] == IGNORE)
+		return;
+	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring, error);
+	state_set(l, ring, RING_BROKEN);
+}
+
+int lifecycle_answers(struct lifecycle *l)
+{
+	int rc = 0;
+
+	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
+		struct worker *w = &l->workers[pair];
+
+		if (l->asked[pair] && mailbox_idle(&w->box)) {
+			int answer = answer_take(l, 2 * pair + w->command.which);
+
+			rc = rc ? rc : answer;
+			l->asked[pair] = false;
+		}
+		break_take(l, 2 * pair);
+		break_take(l, 2 * pair + 1);
+	}
+	if (pump(l))
+		return rc;
+	fd_close(&l->replaced);
+	return rc;
+}

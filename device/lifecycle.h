@@ -1,0 +1,78 @@
+/*
+ * The life of every ring, as the front-end drives it. Control thread only. A ring's configuration is kept here while it
+ * does not run; from START to STOP the ring itself belongs to its worker. Nothing here waits: what needs a worker is
+ * posted to its mailbox, and lifecycle_answers() takes the answers in. Only when none is owed may the next request come.
+ *
+ * Results: 0 done; 1 posted, done when lifecycle_idle(); -EPROTO malformed; other -errno refused, nothing has changed.
+ */
+#ifndef AIRLOCK_DEVICE_LIFECYCLE_H
+#define AIRLOCK_DEVICE_LIFECYCLE_H
+
+#include "device/orders.h"
+#include "device/worker.h"
+
+enum ring_state {
+	RING_STOPPED,  /* no kick yet, or stopped by GET_VRING_BASE */
+	RING_WAITING,  /* kicked, but size, addresses or memory are missing */
+	RING_STARTING, /* its worker has been asked */
+	RING_RUNNING,
+	RING_STOPPING, /* its worker has been asked */
+	RING_BROKEN,   /* by what the guest wrote, or by memory that vanished */
+	RING_STATES
+};
+
+enum ring_event {
+	RING_SET, /* NUM, ADDR or BASE: checked and stored by the caller's function */
+	RING_KICK,
+	RING_CALL,
+	RING_ERR,
+	RING_ENABLE,
+	RING_STOP,
+	RING_ANSWER, /* of its worker */
+	RING_BREAK,  /* reported by its worker */
+	RING_EVENTS
+};
+
+struct vring {
+	enum ring_state state;
+	uint32_t size; /* 0: not set */
+	uint16_t base;
+	bool has_addr, kicked, enabled;
+	struct vu_vring_addr addr;
+	int kick, call, err; /* owned; -1 none */
+};
+
+struct lifecycle {
+	const struct net_setup *setup;
+	struct orders *orders;
+	struct worker *workers; /* setup->pairs of them */
+	struct vring vrings[2 * CHANNEL_PAIRS_MAX];
+	struct memory *memory, *retired; /* in use; and replaced, until every worker has let go */
+	uint64_t features;
+	bool enabled_default; /* rings start enabled: VU_F_PROTOCOL_FEATURES was not negotiated */
+	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as last asked for */
+	bool asked[CHANNEL_PAIRS_MAX];	  /* the pair's worker owes an answer */
+	bool stop_all, recheck;		  /* to be done as workers come free: stop every ring; start those that wait */
+	int64_t deadline;		  /* ms: the workers that owe an answer are dead then */
+	int replaced;	  /* descriptor to close once its worker uses the new one */
+};
+
+void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders, struct worker *workers);
+/* value: for NUM, BASE, ENABLE; addr: for ADDR; fd: for KICK, CALL, ERR, taken over when the result is >= 0. */
+int lifecycle_num(struct lifecycle *l, unsigned int ring, uint32_t value);
+int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring_addr *addr);
+int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value);
+int lifecycle_enable(struct lifecycle *l, unsigned int ring, uint32_t value);
+int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, int fd);
+int lifecycle_stop(struct lifecycle *l, unsigned int ring);
+/* Stops every ring and forgets what they were told. */
+int lifecycle_stop_all(struct lifecycle *l);
+/* Takes over `mem` (the caller's reference) and hands it to the running rings. */
+int lifecycle_memory(struct lifecycle *l, struct memory *mem);
+
+bool lifecycle_started(const struct lifecycle *l); /* does any ring run, or is it on its way? */
+bool lifecycle_idle(const struct lifecycle *l);	   /* no worker owes an answer */
+/* Takes in answers and reports of breaks. -errno of a start that failed. */
+int lifecycle_answers(struct lifecycle *l);
+
+#endif

@@ -1,0 +1,323 @@
+/*
+ * From the TAP to the guest's receive ring. Runs in the pair's worker; trusts the kernel's header and length, and of the
+ * guest nothing: buffers are gathered ahead into private memory, the frame is read straight into them. One that turns out
+ * longer than they are spills into private memory and waits there, so that none is ever cut.
+ */
+#include "device/pair.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "device/guest.h"
+#include "lib/util.h"
+
+#define RX_BUDGET 256
+#define RX_FLUSH  64
+
+static bool mergeable(const struct pair *p)
+{
+	return p->features & BIT_ULL(VIRTIO_NET_F_MRG_RXBUF);
+}
+
+/* Bytes to have gathered before a frame is read, so that few frames spill. */
+static uint64_t rx_want(const struct pair *p)
+{
+	if (!mergeable(p))
+		return 1; /* one chain, whatever its size */
+	if (p->features & (BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) |
+			   BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6)))
+		return NET_HDR_LEN + NET_FRAME_MAX;
+	return NET_HDR_LEN + 1518 + 4;
+}
+
+static void rx_compact(struct rx_state *rx)
+{
+	unsigned int pieces = rx->last - rx->first, chains = rx->chain_last - rx->chain_first;
+
+	memmove(&rx->iov[1], &rx->iov[rx->first], pieces * sizeof(rx->iov[0]));
+	memmove(&rx->chains[0], &rx->chains[rx->chain_first], chains * sizeof(rx->chains[0]));
+	rx->first = 1;
+	rx->last = 1 + pieces;
+	rx->chain_first = 0;
+	rx->chain_last = chains;
+}
+
+void net_rx_release(struct pair *p)
+{
+	struct rx_state *rx = &p->rx;
+
+	ring_unpop(&p->queues[PAIR_RX].ring, (uint16_t)(rx->chain_last - rx->chain_first));
+	rx->first = rx->last = 1;
+	rx->chain_first = rx->chain_last = 0;
+	rx->bytes = 0;
+	rx->opened = false;
+}
+
+static void chain_keep(struct rx_state *rx, const struct chain *chain)
+{
+	rx->chains[rx->chain_last].bytes = (uint32_t)min_of(chain->in_bytes, (uint64_t)UINT32_MAX);
+	rx->chains[rx->chain_last].head = chain->head;
+	rx->chains[rx->chain_last].pieces = (uint16_t)chain->in;
+	rx->bytes += rx->chains[rx->chain_last].bytes;
+	rx->chain_last++;
+	rx->last += chain->in;
+}
+
+/* Takes one more chain. 1 taken, 0 none there or no room left, -errno broken ring. */
+static int gather_one(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	struct rx_state *rx = &p->rx;
+	struct chain chain = { .iov = &rx->iov[rx->last], .room = 1 + PAIR_PIECES - rx->last };
+	int rc;
+
+	rx->blocked = rx->chain_last == PAIR_CHAINS || !chain.room;
+	if (rx->blocked)
+		return 0;
+	rc = ring_pop(&q->ring, &chain);
+	if (rc <= 0)
+		return rc;
+	if (chain.out)
+		return -EINVAL; /* a buffer to read from has no place on this ring (5.1.6.3) */
+	if (!chain.too_long && chain.in_bytes >= p->hdr_len + (mergeable(p) ? 0 : NET_FRAME_MIN)) {
+		chain_keep(rx, &chain);
+		return 1;
+	}
+	/* Unusable for any frame, or only for now: its turn comes when those before it are used. */
+	rx->blocked = rx->chain_last != rx->chain_first;
+	if (rx->blocked) {
+		ring_unpop(&q->ring, 1);
+		return 0;
+	}
+	stat_add(q->stats.dropped_invalid, 1);
+	ring_push(&q->ring, chain.head, 0);
+	return 1;
+}
+
+static int gather(struct pair *p, uint64_t want)
+{
+	struct rx_state *rx = &p->rx;
+	unsigned int tries = 0;
+	int rc = 1;
+
+	if (rx->first == rx->last || rx->last > PAIR_PIECES / 2 || rx->chain_last > PAIR_CHAINS / 2)
+		rx_compact(rx);
+	while (rx->bytes < want && rc > 0 && tries++ < PAIR_CHAINS)
+		rc = gather_one(p);
+	return rc < 0 ? rc : 0;
+}
+
+/* Takes the header's space off the first chain; it may lie in several pieces. */
+static void rx_open(struct pair *p)
+{
+	struct rx_state *rx = &p->rx;
+	struct iovec *iov = &rx->iov[rx->first];
+	size_t left = p->hdr_len;
+
+	if (rx->opened)
+		return;
+	rx->hdr_pieces = 0;
+	while (left) {
+		size_t n = min_of(left, iov->iov_len);
+
+		rx->hdr[rx->hdr_pieces++] = (struct iovec){ iov->iov_base, n };
+		iov->iov_base = ptr_add(iov->iov_base, n);
+		iov->iov_len -= n;
+		left -= n;
+		iov++;
+	}
+	rx->opened = true;
+}
+
+/* Moves n bytes between private memory and the gathered pieces behind the header. */
+static void pieces_copy(struct rx_state *rx, char *private, size_t n, bool to_guest)
+{
+	for (const struct iovec *iov = &rx->iov[rx->first]; n; iov++) {
+		size_t part = min_of(n, iov->iov_len);
+
+		if (to_guest)
+			guest_copy_out(iov->iov_base, private, part);
+		else
+			guest_copy_in(private, iov->iov_base, part);
+		private += part;
+		n -= part;
+	}
+}
+
+/* Pushes the chains that the frame fills, after writing the header into the first. */
+static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	struct rx_state *rx = &p->rx;
+	uint64_t left = (uint64_t)p->hdr_len + frame_len;
+	const char *from = (const char *)hdr;
+	uint16_t n = 0;
+
+	while (left) {
+		uint32_t part = (uint32_t)min_of(left, (uint64_t)rx->chains[rx->chain_first].bytes);
+
+		ring_push(&q->ring, rx->chains[rx->chain_first].head, part);
+		rx->bytes -= rx->chains[rx->chain_first].bytes;
+		rx->first += rx->chains[rx->chain_first].pieces;
+		rx->chain_first++;
+		left -= part;
+		n++;
+	}
+	hdr->num_buffers = mergeable(p) ? n : 1;
+	for (unsigned int i = 0; i < rx->hdr_pieces; i++) {
+		guest_copy_out(rx->hdr[i].iov_base, from, rx->hdr[i].iov_len);
+		from += rx->hdr[i].iov_len;
+	}
+	rx->opened = false;
+	stat_add(q->stats.frames, 1);
+	stat_add(q->stats.bytes, frame_len);
+}
+
+/* Skips chains that cannot hold the whole frame; true when one is left that can. Only without mergeable buffers. */
+static bool rx_find(struct pair *p, uint64_t need)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	struct rx_state *rx = &p->rx;
+	unsigned int at = rx->chain_first;
+
+	while (at < rx->chain_last && rx->chains[at].bytes < need)
+		at++;
+	if (at == rx->chain_last)
+		return false;
+	while (rx->chain_first < at) {
+		ring_push(&q->ring, rx->chains[rx->chain_first].head, 0);
+		rx->bytes -= rx->chains[rx->chain_first].bytes;
+		rx->first += rx->chains[rx->chain_first].pieces;
+		rx->chain_first++;
+		rx->opened = false;
+	}
+	return true;
+}
+
+/* Is everything that can be gathered there already? Then waiting for more is waiting for ever. */
+static bool rx_exhausted(const struct pair *p)
+{
+	return p->rx.blocked || p->rx.chain_last - p->rx.chain_first >= p->queues[PAIR_RX].ring.cfg.size;
+}
+
+/* The frame that waits: 1 delivered or given up, 0 waits on, -errno. */
+static int rx_deliver_held(struct pair *p)
+{
+	struct rx_state *rx = &p->rx;
+	uint64_t need = (uint64_t)p->hdr_len + rx->held_len;
+	int rc = gather(p, mergeable(p) ? need : UINT64_MAX);
+
+	if (rc)
+		return rc;
+	if (mergeable(p) ? rx->bytes < need : !rx_find(p, need)) {
+		if (mergeable(p) && !rx_exhausted(p))
+			return 0;
+		stat_add(p->queues[PAIR_RX].stats.dropped_no_room, 1);
+		rx->held_len = 0;
+		return 1;
+	}
+	rx_open(p);
+	pieces_copy(rx, rx->held, rx->held_len, true);
+	rx_complete(p, &rx->held_hdr, rx->held_len);
+	rx->held_len = 0;
+	return 1;
+}
+
+static int rx_error(struct pair *p, int error)
+{
+	switch (error) {
+	case EAGAIN:
+		return 0;
+	case EFAULT:
+		return -EFAULT;
+	case EINTR:
+	case ENOMEM:
+	case ENOBUFS:
+	case EINVAL: /* a frame the kernel cannot describe in a virtio-net header: it is lost there */
+		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
+		return 1;
+	default:
+		p->tap_dead = true;
+		return 0;
+	}
+}
+
+/* One readv: header to private memory, `room` bytes to the guest's buffers, what is too much to the place behind which the
+ * guest's part can be copied. The slots before and behind the pieces are lent for it. */
+static ssize_t rx_readv(struct pair *p, struct net_hdr *hdr, uint64_t room)
+{
+	struct rx_state *rx = &p->rx;
+	unsigned int end = mergeable(p) ? rx->last : rx->first + rx->chains[rx->chain_first].pieces;
+	struct iovec next = rx->iov[end];
+	ssize_t n;
+
+	rx->iov[rx->first - 1] = (struct iovec){ hdr, sizeof(*hdr) };
+	rx->iov[end] = (struct iovec){ rx->held + room, sizeof(rx->held) - room };
+	n = readv(p->tap, &rx->iov[rx->first - 1], (int)(end - rx->first + 2));
+	rx->iov[end] = next;
+	return n;
+}
+
+/* Reads one frame: 1 read, 0 none there or no buffer, -errno. */
+static int rx_read(struct pair *p)
+{
+	struct rx_state *rx = &p->rx;
+	struct net_hdr hdr;
+	uint64_t room;
+	uint32_t frame_len;
+	ssize_t n;
+	int rc = gather(p, rx_want(p));
+
+	if (rc)
+		return rc;
+	p->rx_starved = rx->chain_first == rx->chain_last;
+	if (p->rx_starved)
+		return 0;
+	rx_open(p);
+	room = min_of((mergeable(p) ? rx->bytes : rx->chains[rx->chain_first].bytes) - p->hdr_len,
+		      (uint64_t)sizeof(rx->held));
+	n = rx_readv(p, &hdr, room);
+	if (n < 0)
+		return rx_error(p, errno);
+	if (n < (ssize_t)(sizeof(hdr) + NET_FRAME_MIN))
+		return rx_error(p, EINVAL);
+	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
+	if (frame_len <= room) {
+		rx_complete(p, &hdr, frame_len);
+		return 1;
+	}
+	pieces_copy(rx, rx->held, room, false);
+	rx->held_hdr = hdr;
+	rx->held_len = frame_len;
+	stat_add(p->queues[PAIR_RX].stats.held, 1);
+	return 1;
+}
+
+int net_rx_run(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	unsigned int n = 0;
+	int rc = 0;
+
+	if (!q->enabled)
+		return 0;
+	while (n < RX_BUDGET) {
+		rc = p->rx.held_len ? rx_deliver_held(p) : rx_read(p);
+		if (rc < 0)
+			break;
+		if (!rc) {
+			/* Without buffers only the driver can bring us on; otherwise only the TAP. */
+			p->rx_starved |= p->rx.held_len != 0;
+			if (!p->rx_starved || !ring_arm(&q->ring))
+				break;
+		}
+		if (++n % RX_FLUSH == 0)
+			queue_flush(q);
+	}
+	if (!p->rx_starved)
+		ring_disarm(&q->ring);
+	queue_flush(q);
+	if (n)
+		stat_add(q->stats.batches, 1);
+	return rc < 0 ? rc : n == RX_BUDGET;
+}

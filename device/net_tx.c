@@ -1,0 +1,133 @@
+/*
+ * From the guest's transmit ring to the TAP. Runs in the pair's worker; trusts nothing in the ring: the header is copied
+ * once and checked, the payload goes from guest memory to the kernel without this process looking at it.
+ */
+#include "device/pair.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "device/guest.h"
+#include "lib/util.h"
+
+#define TX_BUDGET 256 /* frames a turn: the other ring and the control thread wait no longer than that */
+#define TX_FLUSH  64  /* frames until the driver may see its buffers again */
+#define TX_COPY	  256 /* frames up to this size: one piece copied costs less than two pieces described */
+
+/* Moves the first `len` bytes of the pieces to dst; returns the first piece that has bytes left. */
+static struct iovec *pieces_take(struct iovec *iov, void *dst, size_t len)
+{
+	while (len) {
+		size_t n = min_of(len, iov->iov_len);
+
+		guest_copy_in(dst, iov->iov_base, n);
+		dst = ptr_add(dst, n);
+		iov->iov_base = ptr_add(iov->iov_base, n);
+		iov->iov_len -= n;
+		len -= n;
+		if (!iov->iov_len)
+			iov++;
+	}
+	return iov;
+}
+
+/* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again later, -EFAULT the guest's
+ * memory is not there any more. */
+static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32_t frame_len)
+{
+	if (n >= 0) {
+		stat_add(stats->frames, 1);
+		stat_add(stats->bytes, frame_len);
+		return 0;
+	}
+	switch (errno) {
+	case EAGAIN:
+		p->tx_blocked = true;
+		return -EAGAIN;
+	case EFAULT:
+		return -EFAULT;
+	case EINVAL: /* a header the kernel likes less than we do */
+		stat_add(stats->dropped_invalid, 1);
+		return 0;
+	default: /* link down, out of memory: as a cable would, lose it */
+		stat_add(stats->dropped_tap, 1);
+		return 0;
+	}
+}
+
+static int tx_frame(struct pair *p, struct chain *chain)
+{
+	struct ring_stats *stats = &p->queues[PAIR_TX].stats;
+	struct {
+		struct net_hdr hdr;
+		char bytes[TX_COPY];
+	} head;
+	struct iovec *last = chain->iov + chain->out, *iov;
+	uint32_t frame_len, head_len;
+
+	if (chain->in)
+		return -EINVAL; /* a buffer to write to has no place on this ring (5.1.6.2) */
+	if (chain->too_long || chain->out_bytes < p->hdr_len + NET_FRAME_MIN ||
+	    chain->out_bytes > p->hdr_len + NET_FRAME_MAX)
+		goto drop;
+	frame_len = (uint32_t)(chain->out_bytes - p->hdr_len);
+	head.hdr.num_buffers = 0; /* not there with the short header */
+	iov = pieces_take(chain->iov, &head.hdr, p->hdr_len);
+	if (net_hdr_check(&head.hdr, frame_len, p->features))
+		goto drop;
+	head_len = sizeof(head.hdr);
+	if (frame_len <= sizeof(head.bytes)) {
+		iov = pieces_take(iov, head.bytes, frame_len);
+		head_len += frame_len;
+	}
+	/* The slot before the first piece with bytes left is free: p->tx_iov has one to spare. */
+	*--iov = (struct iovec){ &head, head_len };
+	return tx_result(p, stats, writev(p->tap, iov, (int)(last - iov)), frame_len);
+drop:
+	stat_add(stats->dropped_invalid, 1);
+	return 0;
+}
+
+static int tx_one(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_TX];
+	struct chain chain = { .iov = p->tx_iov + 1, .room = PAIR_PIECES };
+	int rc = ring_pop(&q->ring, &chain);
+
+	if (rc <= 0)
+		return rc;
+	if (q->enabled)
+		rc = tx_frame(p, &chain);
+	else
+		stat_add(q->stats.dropped_disabled, 1);
+	if (rc < 0) {
+		ring_unpop(&q->ring, 1);
+		return rc;
+	}
+	ring_push(&q->ring, chain.head, 0);
+	return 1;
+}
+
+int net_tx_run(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_TX];
+	unsigned int n = 0;
+	int rc = 0;
+
+	if (p->tx_blocked)
+		return 0;
+	ring_disarm(&q->ring);
+	while (n < TX_BUDGET) {
+		rc = tx_one(p);
+		if (rc < 0 || (!rc && !ring_arm(&q->ring)))
+			break;
+		if (rc && ++n % TX_FLUSH == 0)
+			queue_flush(q);
+	}
+	queue_flush(q);
+	if (n)
+		stat_add(q->stats.batches, 1);
+	if (rc == -EAGAIN)
+		return 0;
+	return rc < 0 ? rc : n == TX_BUDGET;
+}

@@ -1,0 +1,293 @@
+/*
+ * The thread that moves a pair's frames. Runs confined to its own filter: readv and writev on its TAP queue, eight bytes
+ * to and from event descriptors, ppoll. Trusts the control thread's commands, and nothing that guest or front-end can
+ * reach: neither the rings nor the event descriptors.
+ */
+#include "device/worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "device/guest.h"
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "seccomp/install.h"
+
+#define WORKER_STACK (64 * 1024)
+/* A ring without a kick descriptor is looked at this often. */
+#define POLLING_NS 50000
+
+/* The front-end's descriptor may be saturated or made blocking behind our back: ask before the write, so that only a race
+ * (and then the broker's watchdog) is left. */
+static void event_signal(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	struct timespec now = { 0 };
+
+	if (fd >= 0 && ppoll(&p, 1, &now, NULL) > 0 && (p.revents & POLLOUT))
+		fd_signal(fd);
+}
+
+void queue_flush(struct queue *q)
+{
+	if (!ring_publish(&q->ring) || q->fds.call < 0)
+		return;
+	event_signal(q->fds.call);
+	stat_add(q->stats.calls, 1);
+}
+
+/* The guest's ring stops for good until it is set up anew; the other ring goes on. */
+static void queue_break(struct worker *w, unsigned int which, int error)
+{
+	struct queue *q = &w->pair.queues[which];
+
+	q->running = false;
+	stat_add(q->stats.breaks, 1);
+	event_signal(q->fds.err);
+	/* Release: pairs with the acquire in lifecycle.c, which may close the descriptors after it. */
+	atomic_store_explicit(&w->broken[which], error, memory_order_release);
+	fd_signal(w->box.answer_fd);
+}
+
+static void pair_restart(struct pair *p, unsigned int which)
+{
+	if (which == PAIR_TX) {
+		p->tx_blocked = false;
+		return;
+	}
+	p->rx_starved = false;
+	p->rx.chain_first = p->rx.chain_last = 0; /* nothing of an earlier ring is left to give back */
+	net_rx_release(p);
+}
+
+static void do_start(struct worker *w, struct worker_command *c)
+{
+	struct pair *p = &w->pair;
+	struct queue *q = &p->queues[c->which];
+
+	/* A frame held for a driver with other offloads would come with a header it cannot read. */
+	if (p->features != c->features)
+		p->rx.held_len = 0;
+	p->features = c->features;
+	p->hdr_len = net_hdr_len(c->features);
+	pair_restart(p, c->which);
+	ring_init(&q->ring, &c->config[c->which], c->mem);
+	q->fds = c->fds;
+	q->kick_dead = false;
+	q->enabled = c->enabled;
+	q->running = true;
+	c->result = 0;
+}
+
+static void do_stop(struct worker *w, struct worker_command *c)
+{
+	struct queue *q = &w->pair.queues[c->which];
+
+	if (q->running) {
+		if (c->which == PAIR_RX)
+			net_rx_release(&w->pair);
+		queue_flush(q);
+	}
+	q->running = false;
+	q->fds = (struct queue_fds){ -1, -1, -1 };
+	c->base = q->ring.avail_next;
+	c->result = 0;
+}
+
+static void do_update(struct worker *w, struct worker_command *c)
+{
+	struct queue *q = &w->pair.queues[c->which];
+
+	if (q->fds.kick != c->fds.kick)
+		q->kick_dead = false;
+	q->fds = c->fds;
+	q->enabled = c->enabled;
+	c->result = 0;
+}
+
+static void do_memory(struct worker *w, struct worker_command *c)
+{
+	for (unsigned int which = 0; which < 2; which++) {
+		struct queue *q = &w->pair.queues[which];
+
+		if (!q->running)
+			continue;
+		if (which == PAIR_RX)
+			net_rx_release(&w->pair);
+		q->ring.mem = c->mem;
+		q->ring.hint = 0;
+		q->ring.cfg.desc = c->config[which].desc;
+		q->ring.cfg.avail = c->config[which].avail;
+		q->ring.cfg.used = c->config[which].used;
+		if (!c->config[which].desc)
+			queue_break(w, which, -EFAULT);
+	}
+	c->result = 0;
+}
+
+/* The gathered chains belong to a ring that may be unreadable: they are only counted, never looked at. */
+static void command_abort(struct worker *w)
+{
+	struct worker_command *c = &w->command;
+	struct queue *q = &w->pair.queues[c->which];
+
+	if (q->running)
+		queue_break(w, c->which, -EFAULT);
+	q->running = false;
+	c->base = q->ring.avail_next;
+	c->result = -EFAULT;
+	mailbox_answer(&w->box);
+}
+
+static void command_run(struct worker *w)
+{
+	static void (*const orders[])(struct worker *, struct worker_command *) = {
+		[WORKER_START] = do_start,
+		[WORKER_STOP] = do_stop,
+		[WORKER_UPDATE] = do_update,
+		[WORKER_MEMORY] = do_memory,
+	};
+
+	if (!mailbox_take(&w->box))
+		return;
+	memory_guard->mem = w->command.order == WORKER_STOP ? w->pair.queues[w->command.which].ring.mem :
+							      w->command.mem;
+	if (sigsetjmp(memory_guard->env, 0)) {
+		memory_guard->mem = NULL;
+		command_abort(w);
+		return;
+	}
+	orders[w->command.order](w, &w->command);
+	memory_guard->mem = NULL;
+	mailbox_answer(&w->box);
+}
+
+/* One turn of a queue, under the guard. Returns whether more is to do. */
+static bool queue_turn(struct worker *w, unsigned int which, int (*run)(struct pair *))
+{
+	struct queue *q = &w->pair.queues[which];
+	int rc;
+
+	if (!q->running)
+		return false;
+	memory_guard->mem = q->ring.mem;
+	rc = sigsetjmp(memory_guard->env, 0) ? -EFAULT : run(&w->pair);
+	memory_guard->mem = NULL;
+	if (rc < 0)
+		queue_break(w, which, rc);
+	return rc > 0;
+}
+
+static void kick_drain(struct worker *w, unsigned int which, short revents)
+{
+	struct queue *q = &w->pair.queues[which];
+
+	if (!revents)
+		return;
+	stat_add(q->stats.kicks, 1);
+	if (!(revents & POLLIN) || fd_drain(q->fds.kick)) {
+		q->kick_dead = true;
+		queue_break(w, which, -EBADF);
+	}
+}
+
+static int kick_fd(const struct queue *q)
+{
+	return q->running && !q->kick_dead ? q->fds.kick : -1;
+}
+
+static bool polling(const struct queue *q)
+{
+	return q->running && q->enabled && q->fds.kick < 0;
+}
+
+static short tap_events(const struct pair *p)
+{
+	const struct queue *rx = &p->queues[PAIR_RX];
+	short events = 0;
+
+	if (p->tap_dead)
+		return 0;
+	if (rx->running && rx->enabled && !p->rx_starved)
+		events |= POLLIN;
+	if (p->queues[PAIR_TX].running && p->tx_blocked)
+		events |= POLLOUT;
+	return events;
+}
+
+/* Waits for something to do; with `busy` only looks whether the control thread or the other ring wants something. */
+static void worker_wait(struct worker *w, bool busy)
+{
+	struct pair *p = &w->pair;
+	bool spin = polling(&p->queues[PAIR_RX]) || polling(&p->queues[PAIR_TX]);
+	struct timespec wait = { .tv_nsec = busy ? 0 : POLLING_NS };
+	short events = tap_events(p);
+	struct pollfd fds[] = {
+		{ .fd = w->box.command_fd, .events = POLLIN },
+		{ .fd = kick_fd(&p->queues[PAIR_RX]), .events = POLLIN },
+		{ .fd = kick_fd(&p->queues[PAIR_TX]), .events = POLLIN },
+		{ .fd = events ? p->tap : -1, .events = events },
+	};
+
+	if (ppoll(fds, ARRAY_SIZE(fds), busy || spin ? &wait : NULL, NULL) <= 0)
+		return;
+	kick_drain(w, PAIR_RX, fds[1].revents);
+	kick_drain(w, PAIR_TX, fds[2].revents);
+	if (fds[3].revents & POLLOUT)
+		p->tx_blocked = false;
+	/* A TAP that is gone reports nothing else for ever. */
+	if ((fds[3].revents & (POLLERR | POLLHUP | POLLNVAL)) && !(fds[3].revents & (POLLIN | POLLOUT)))
+		p->tap_dead = true;
+	if (fds[0].revents)
+		command_run(w);
+}
+
+static void *worker_main(void *arg)
+{
+	static _Thread_local struct memory_guard guard;
+	struct worker *w = arg;
+	int rc = w->filter ? install_set(w->filter, w->filter_len) : 0;
+
+	memory_guard = &guard;
+	/* Release: pairs with the acquire of the control thread, which serves only once all are sealed. */
+	atomic_store_explicit(&w->sealed, rc ? rc : 1, memory_order_release);
+	fd_signal(w->box.answer_fd);
+	for (bool busy = false;;) {
+		worker_wait(w, busy);
+		busy = queue_turn(w, PAIR_RX, net_rx_run);
+		busy |= queue_turn(w, PAIR_TX, net_tx_run);
+	}
+	return NULL;
+}
+
+int worker_start(struct worker *w, unsigned int index, int answer_fd)
+{
+	pthread_attr_t attr;
+	int rc;
+
+	w->index = index;
+	w->pair.tap = -1;
+	for (unsigned int i = 0; i < 2; i++)
+		w->pair.queues[i].fds = (struct queue_fds){ -1, -1, -1 };
+	rc = mailbox_init(&w->box, answer_fd);
+	if (rc)
+		return rc;
+	pthread_attr_init(&attr);
+#ifndef AIRLOCK_SANITIZE /* sanitizers need a larger one of their own choice */
+	pthread_attr_setstacksize(&attr, WORKER_STACK);
+#endif
+	rc = pthread_create(&w->thread, &attr, worker_main, w);
+	pthread_attr_destroy(&attr);
+	if (rc)
+		mailbox_close(&w->box);
+	return -rc;
+}
+
+int worker_post(struct worker *w)
+{
+	return mailbox_post(&w->box);
+}
