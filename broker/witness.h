@@ -36,8 +36,9 @@ enum witness_kind {
 	WITNESS_SOCKET,
 	WITNESS_TAP,
 	WITNESS_EVENTFD,
-	WITNESS_ANON,  /* another descriptor without a file behind it */
-	WITNESS_MEMORY /* a file in memory */
+	WITNESS_ANON,	/* another descriptor without a file behind it */
+	WITNESS_MEMORY, /* a file in memory (memfd) */
+	WITNESS_FILE
 };
 
 struct witness_fd {
@@ -59,7 +60,12 @@ struct witness {
 	struct witness_fd fds[WITNESS_FDS_MAX];
 };
 
-/* proc: the host's /proc. pid, broker: as the host numbers them. Fills *w; no allocation. */
-void witness_read(int proc, pid_t pid, pid_t broker, struct witness *w);
+/* Descriptors of the witness's own: the host's /proc, any socket, any memory file. */
+struct witness_view {
+	int proc, socket, memory;
+};
+
+/* pid, broker: as the host numbers them. Fills *w; no allocation. */
+void witness_read(const struct witness_view *view, pid_t pid, pid_t broker, struct witness *w);
 
 #endif

@@ -1,0 +1,241 @@
+/*
+ * The ids of the device and the spawner. Runs in the broker while it is privileged; trusts the user
+ * database, /proc and the lock directory, which is root's alone.
+ */
+#include "broker/ids.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define IDS_COUNT (IDS_LAST - IDS_FIRST + 1)
+
+/* Ids of the range that some process has, as user or group. */
+static bool used[IDS_COUNT];
+
+static void mark_line(const char *line)
+{
+	char *at = (char *)line;
+
+	for (int i = 0; i < 4; i++) {
+		unsigned long id = strtoul(at, &at, 10);
+
+		if (id >= IDS_FIRST && id <= IDS_LAST)
+			used[id - IDS_FIRST] = true;
+	}
+}
+
+static void mark_process(int proc, const char *pid)
+{
+	char path[PATH_MAX], line[256];
+	int fd;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/status", pid);
+	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f) {
+		fd_close(&fd);
+		return; /* it has ended */
+	}
+	while (fgets(line, sizeof(line), f))
+		if (!strncmp(line, "Uid:", 4) || !strncmp(line, "Gid:", 4))
+			mark_line(line + 4);
+	fclose(f);
+}
+
+static int mark_processes(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+
+	if (!proc)
+		return -errno;
+	memset(used, 0, sizeof(used));
+	while ((e = readdir(proc)))
+		if (isdigit((unsigned char)e->d_name[0]))
+			mark_process(dirfd(proc), e->d_name);
+	closedir(proc);
+	return 0;
+}
+
+static int open_dir(void)
+{
+	struct stat st;
+	int fd;
+
+	if ((mkdir("/run/airlock", 0755) < 0 && errno != EEXIST) ||
+	    (mkdir(IDS_DIR, 0700) < 0 && errno != EEXIST))
+		return -errno;
+	fd = open(IDS_DIR, O_DIRECTORY | O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0 || st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH))) {
+		close(fd);
+		return -EPERM;
+	}
+	return fd;
+}
+
+/* Locks ID for this process and those it hands the descriptor to. A descriptor or -errno. Lock
+ * files stay: removing one would let two brokers lock two files of one name. */
+static int lock_id(int dir, unsigned id)
+{
+	char name[16];
+	int fd;
+
+	snprintf(name, sizeof(name), "%u", id);
+	fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		return -EBUSY;
+	}
+	return fd;
+}
+
+/* The first id of the range that nobody has. A lock's descriptor, or -errno. */
+static int choose(int dir, unsigned *id)
+{
+	for (unsigned i = 0; i < IDS_COUNT; i++) {
+		int fd;
+
+		*id = IDS_FIRST + i;
+		if (used[i] || getpwuid(*id) || getgrgid(*id))
+			continue;
+		fd = lock_id(dir, *id);
+		if (fd != -EBUSY)
+			return fd;
+	}
+	return -EBUSY;
+}
+
+/* A decimal id below (uid_t)-1, or -EINVAL. */
+static int parse_id(const char *text, unsigned *id)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (!isdigit((unsigned char)*text) || *end || errno || n >= UINT_MAX)
+		return -EINVAL;
+	*id = (unsigned)n;
+	return 0;
+}
+
+static int find_user(const char *user, struct ids *ids)
+{
+	struct passwd *pw = getpwnam(user);
+
+	if (!pw && !parse_id(user, &ids->device_uid)) {
+		pw = getpwuid(ids->device_uid);
+		ids->device_gid = pw ? pw->pw_gid : ids->device_uid;
+	} else if (pw) {
+		ids->device_uid = pw->pw_uid;
+		ids->device_gid = pw->pw_gid;
+	} else {
+		err("--user=%s: no such user", user);
+		return -EINVAL;
+	}
+	if (!ids->device_uid) {
+		err("--user=%s: a device never runs as root", user);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int find_group(const char *group, struct ids *ids)
+{
+	struct group *gr = getgrnam(group);
+
+	if (gr) {
+		ids->device_gid = gr->gr_gid;
+	} else if (parse_id(group, &ids->device_gid) < 0) {
+		err("--group=%s: no such group", group);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int find_named(const char *user, const char *group, struct ids *ids)
+{
+	int ret = user ? find_user(user, ids) : 0;
+
+	if (!ret && group)
+		ret = find_group(group, ids);
+	if (!ret && (user || group) && !ids->device_gid) {
+		err("--%s=%s: a device never runs in root's group", group ? "group" : "user",
+		    group ? group : user);
+		ret = -EINVAL;
+	}
+	return ret;
+}
+
+/* The ids that were not named. The spawner's must differ from the device's, which may have been
+ * named within the range. */
+static int choose_rest(const char *user, const char *group, struct ids *ids)
+{
+	_cleanup_fd int dir = open_dir();
+	unsigned id;
+
+	if (dir < 0)
+		return dir;
+	if (user && ids->device_uid >= IDS_FIRST && ids->device_uid <= IDS_LAST)
+		used[ids->device_uid - IDS_FIRST] = true;
+	if ((user || group) && ids->device_gid >= IDS_FIRST && ids->device_gid <= IDS_LAST)
+		used[ids->device_gid - IDS_FIRST] = true;
+	if (!user) {
+		ids->locks[0] = choose(dir, &id);
+		if (ids->locks[0] < 0)
+			return ids->locks[0];
+		ids->device_uid = id;
+		ids->device_gid = group ? ids->device_gid : id;
+	}
+	ids->locks[1] = choose(dir, &id);
+	if (ids->locks[1] < 0)
+		return ids->locks[1];
+	ids->spawner_uid = id;
+	ids->spawner_gid = id;
+	return 0;
+}
+
+int ids_claim(const char *user, const char *group, struct ids *ids)
+{
+	int ret;
+
+	*ids = (struct ids){ .locks = { -1, -1 } };
+	ret = find_named(user, group, ids);
+	if (ret)
+		return ret;
+	ret = mark_processes();
+	if (!ret)
+		ret = choose_rest(user, group, ids);
+	if (ret) {
+		err("no id for the device in %d to %d (%s): %s", IDS_FIRST, IDS_LAST, IDS_DIR,
+		    strerror(-ret));
+		ids_release(ids);
+	}
+	return ret;
+}
+
+void ids_release(struct ids *ids)
+{
+	fd_close_all(ids->locks, ARRAY_SIZE(ids->locks));
+}
