@@ -199,7 +199,7 @@ lint: all $(call deps,lint test)
 TIDY := $(foreach r,lib policy seccomp device broker,$(filter-out %.bpf.c,$(wildcard $(r)/*.c)))
 tidy: $(TIDY:%.c=$(OBJ)/%.tidy)
 $(OBJ)/%.tidy: %.c $(OBJ)/%.o .clang-tidy | $(call deps,lint)
-	$(Q)clang-tidy --quiet $< -- $(ALLFLAGS) 2>$@.err || { cat $@.err; exit 1; }
+	$(Q)clang-tidy --quiet $< -- $(subst -I$(OBJ)/gen,-isystem $(OBJ)/gen,$(ALLFLAGS)) 2>$@.err || { cat $@.err; exit 1; }
 	@rm -f $@.err; touch $@
 
 # ---- Debian packages -------------------------------------------------------------------------------------------------

@@ -33,14 +33,11 @@ may_include() {
 	esac
 }
 
-# One path per line: git's list where there is a repository, else what lies there.
-sources() { git ls-files '*.[ch]' 2>/dev/null || find . -path ./build -prune -o -name '*.[ch]' -print | sed 's|^\./||'; }
-
 while read -r file; do
 	while IFS=: read -r line header; do
 		may_include "$file" "$header" || complain "$file:$line: $(room "$file") may not include $header"
 	done < <(sed -n 's/^[[:space:]]*#[[:space:]]*include "\([^"]*\)".*/\1/;T;=;p' "$file" | paste -d : - -)
-done < <(sources)
+done < <(find . -path ./build -prune -o -name '*.[ch]' -printf '%P\n')
 
 # A ring's words are named only to hand their address to an accessor; payload is copied only by accessors.
 words='(^|[^&a-z_.>-])([a-z_]+(->|\.))*(avail|used|desc)(->|\[)'
