@@ -20,6 +20,12 @@ check() {
 	fi
 }
 
+# skip NAME REASON
+skip() {
+	tap_count=$((tap_count + 1))
+	echo "ok $tap_count - $1 # SKIP $2"
+}
+
 # skip_all REASON: ends the script
 skip_all() {
 	echo "1..0 # SKIP $*"
