@@ -1,13 +1,16 @@
 /*
- * The life of a ring between front-end and worker. Runs in the control thread; trusts neither the front-end's values nor
- * its order of requests, and the workers only to answer or to be declared dead.
+ * The life of a ring between front-end and worker. Runs in the control thread; trusts neither the
+ * front-end's values nor its order of requests, and the workers only to answer or to be declared
+ * dead.
  *
- *   STOPPED --kick--> WAITING --complete--> STARTING --answer--> RUNNING --stop--> STOPPING --answer--> STOPPED
- *                        ^                      |                   |
- *                        +-------kick---- BROKEN <------ break -----+         (BROKEN --stop--> STOPPING)
+ *   STOPPED --kick--> WAITING --complete--> STARTING --answer--> RUNNING --stop--> STOPPING
+ * --answer--> STOPPED ^                      |                   |
+ *                        +-------kick---- BROKEN <------ break -----+         (BROKEN --stop-->
+ * STOPPING)
  *
- * A ring runs once it was kicked and its size, addresses and memory are all known, in whatever order they came. Enabling
- * is independent: a running ring that is disabled delivers nothing and discards what the guest sends.
+ * A ring runs once it was kicked and its size, addresses and memory are all known, in whatever
+ * order they came. Enabling is independent: a running ring that is disabled delivers nothing and
+ * discards what the guest sends.
  */
 #include "device/lifecycle.h"
 
@@ -53,7 +56,8 @@ static struct worker *worker_of(const struct lifecycle *l, unsigned int ring)
 	return &l->workers[ring / 2];
 }
 
-void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders, struct worker *workers)
+void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders,
+		    struct worker *workers)
 {
 	*l = (struct lifecycle){ .setup = setup,
 				 .orders = orders,
@@ -100,8 +104,10 @@ static void state_set(struct lifecycle *l, unsigned int ring, enum ring_state st
 	attach_sync(l, ring);
 }
 
-/* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not mapped or misaligned. */
-static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem, struct ring_config *cfg)
+/* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not
+ * mapped or misaligned. */
+static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
+		      struct ring_config *cfg)
 {
 	*cfg = (struct ring_config){ .size = v->size,
 				     .base = v->base,
@@ -113,8 +119,8 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 	cfg->avail = memory_uva(mem, v->addr.avail, virtq_avail_bytes(v->size));
 	cfg->used = memory_uva(mem, v->addr.used, virtq_used_bytes(v->size));
 	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
-	if (cfg->desc && cfg->avail && cfg->used && !((uintptr_t)cfg->desc & 15) && !((uintptr_t)cfg->avail & 1) &&
-	    !((uintptr_t)cfg->used & 3))
+	if (cfg->desc && cfg->avail && cfg->used && !((uintptr_t)cfg->desc & 15) &&
+	    !((uintptr_t)cfg->avail & 1) && !((uintptr_t)cfg->used & 3))
 		return 0;
 	cfg->desc = NULL;
 	return -EFAULT;
@@ -149,17 +155,22 @@ static void start_waiting(struct lifecycle *l, unsigned int ring)
 	ask(l, ring, WORKER_START);
 }
 
+/* Not started (any more): only a new kick starts it again; the rest of its set-up stays known. */
+static void vring_forget(struct lifecycle *l, unsigned int ring)
+{
+	l->vrings[ring].kicked = false;
+	fd_close(&l->vrings[ring].kick);
+	state_set(l, ring, RING_STOPPED);
+}
+
 static void stop_running(struct lifecycle *l, unsigned int ring)
 {
-	struct vring *v = &l->vrings[ring];
-
-	if (v->state == RING_RUNNING) {
+	if (l->vrings[ring].state == RING_RUNNING) {
 		state_set(l, ring, RING_STOPPING);
 		ask(l, ring, WORKER_STOP);
 		return;
 	}
-	v->kicked = false;
-	state_set(l, ring, RING_STOPPED);
+	vring_forget(l, ring);
 }
 
 /* Posts what can be posted now: a worker hears one command at a time. */
@@ -230,8 +241,8 @@ int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring
 	if (addr->desc & 15 || addr->avail & 1 || addr->used & 3 || (addr->flags & ~1u))
 		return -EINVAL;
 	/* Said again of a running ring, it changes nothing. */
-	if (wanted.state == RING_RUNNING && wanted.addr.desc == addr->desc && wanted.addr.avail == addr->avail &&
-	    wanted.addr.used == addr->used)
+	if (wanted.state == RING_RUNNING && wanted.addr.desc == addr->desc &&
+	    wanted.addr.avail == addr->avail && wanted.addr.used == addr->used)
 		return 0;
 	wanted.addr = *addr;
 	wanted.has_addr = true;
@@ -286,19 +297,16 @@ int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, 
 int lifecycle_stop(struct lifecycle *l, unsigned int ring)
 {
 	struct vring *v = &l->vrings[ring];
+	enum action action = table[v->state][RING_STOP];
 
-	switch (table[v->state][RING_STOP]) {
-	case ASK:
+	if (action == REFUSE)
+		return -EBUSY;
+	if (action == ASK) {
 		state_set(l, ring, RING_STOPPING);
 		return ask(l, ring, WORKER_STOP);
-	case FORGET:
-		v->kicked = false;
-		fd_close(&v->kick);
-		state_set(l, ring, RING_STOPPED);
-		return 0;
-	default:
-		return -EBUSY;
 	}
+	vring_forget(l, ring);
+	return 0;
 }
 
 int lifecycle_stop_all(struct lifecycle *l)
@@ -331,15 +339,13 @@ static int answer_take(struct lifecycle *l, unsigned int ring)
 
 	if (v->state == RING_STARTING) {
 		state_set(l, ring, c->result ? RING_BROKEN : RING_RUNNING);
-		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED, ring,
-			     c->result ? c->result : v->base);
+		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED,
+			     ring, c->result ? c->result : v->base);
 		return c->result;
 	}
 	if (v->state == RING_STOPPING) {
 		v->base = c->base;
-		v->kicked = false;
-		fd_close(&v->kick);
-		state_set(l, ring, RING_STOPPED);
+		vring_forget(l, ring);
 		orders_event(l->orders, EVENT_RING_STOPPED, ring, v->base);
 	}
 	return 0;
@@ -347,12 +353,15 @@ static int answer_take(struct lifecycle *l, unsigned int ring)
 
 static void break_take(struct lifecycle *l, unsigned int ring)
 {
-	/* Acquire: pairs with the release in queue_break(); the worker uses none of the ring's descriptors after it. */
-	int error = atomic_exchange_explicit(&worker_of(l, ring)->broken[ring % 2], 0, memory_order_acquire);
+	/* Acquire: pairs with the release in queue_break(); the worker uses none of the ring's
+	 * descriptors after it. */
+	int error = atomic_exchange_explicit(&worker_of(l, ring)->broken[ring % 2], 0,
+					     memory_order_acquire);
 
 	if (!error || table[l->vrings[ring].state][RING_BREAK] == IGNORE)
 		return;
-	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring, error);
+	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
+		     error);
 	state_set(l, ring, RING_BROKEN);
 }
 

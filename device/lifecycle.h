@@ -1,9 +1,11 @@
 /*
- * The life of every ring, as the front-end drives it. Control thread only. A ring's configuration is kept here while it
- * does not run; from START to STOP the ring itself belongs to its worker. Nothing here waits: what needs a worker is
- * posted to its mailbox, and lifecycle_answers() takes the answers in. Only when none is owed may the next request come.
+ * The life of every ring, as the front-end drives it. Control thread only. A ring's configuration
+ * is kept here while it does not run; from START to STOP the ring itself belongs to its worker.
+ * Nothing here waits: what needs a worker is posted to its mailbox, and lifecycle_answers() takes
+ * the answers in. Only when none is owed may the next request come.
  *
- * Results: 0 done; 1 posted, done when lifecycle_idle(); -EPROTO malformed; other -errno refused, nothing has changed.
+ * Results: 0 done; 1 posted, done when lifecycle_idle(); -EPROTO malformed; other -errno refused,
+ * nothing has changed.
  */
 #ifndef AIRLOCK_DEVICE_LIFECYCLE_H
 #define AIRLOCK_DEVICE_LIFECYCLE_H
@@ -52,13 +54,16 @@ struct lifecycle {
 	bool enabled_default; /* rings start enabled: VU_F_PROTOCOL_FEATURES was not negotiated */
 	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as last asked for */
 	bool asked[CHANNEL_PAIRS_MAX];	  /* the pair's worker owes an answer */
-	bool stop_all, recheck;		  /* to be done as workers come free: stop every ring; start those that wait */
-	int64_t deadline;		  /* ms: the workers that owe an answer are dead then */
-	int replaced;	  /* descriptor to close once its worker uses the new one */
+	bool stop_all, recheck; /* to be done as workers come free: stop every ring; start those
+				   that wait */
+	int64_t deadline;	/* ms: the workers that owe an answer are dead then */
+	int replaced;		/* descriptor to close once its worker uses the new one */
 };
 
-void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders, struct worker *workers);
-/* value: for NUM, BASE, ENABLE; addr: for ADDR; fd: for KICK, CALL, ERR, taken over when the result is >= 0. */
+void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders,
+		    struct worker *workers);
+/* value: for NUM, BASE, ENABLE; addr: for ADDR; fd: for KICK, CALL, ERR, taken over when the result
+ * is >= 0. */
 int lifecycle_num(struct lifecycle *l, unsigned int ring, uint32_t value);
 int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring_addr *addr);
 int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value);

@@ -6,16 +6,11 @@
 #include "device/net.h"
 
 #include <errno.h>
-#include <linux/if_tun.h>
 #include <string.h>
 
+#include "lib/tun.h"
 #include "lib/util.h"
 #include "lib/vhost_user.h"
-
-#ifndef TUN_F_USO4 /* Linux 6.2 */
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
 
 /* What the guest may receive depends on the TAP; what it may send, on the kernel behind it: both
  * speak of segmentation that the same kernel knows, so one list serves. */

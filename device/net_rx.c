@@ -1,7 +1,8 @@
 /*
- * From the TAP to the guest's receive ring. Runs in the pair's worker; trusts the kernel's header and length, and of the
- * guest nothing: buffers are gathered ahead into private memory, the frame is read straight into them. One that turns out
- * longer than they are spills into private memory and waits there, so that none is ever cut.
+ * From the TAP to the guest's receive ring. Runs in the pair's worker; trusts the kernel's header
+ * and length, and of the guest nothing: buffers are gathered ahead into private memory, the frame
+ * is read straight into them. One that turns out longer than they are spills into private memory
+ * and waits there, so that none is ever cut.
  */
 #include "device/pair.h"
 
@@ -173,7 +174,8 @@ static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
 	stat_add(q->stats.bytes, frame_len);
 }
 
-/* Skips chains that cannot hold the whole frame; true when one is left that can. Only without mergeable buffers. */
+/* Skips chains that cannot hold the whole frame; true when one is left that can. Only without
+ * mergeable buffers. */
 static bool rx_find(struct pair *p, uint64_t need)
 {
 	struct queue *q = &p->queues[PAIR_RX];
@@ -197,7 +199,8 @@ static bool rx_find(struct pair *p, uint64_t need)
 /* Is everything that can be gathered there already? Then waiting for more is waiting for ever. */
 static bool rx_exhausted(const struct pair *p)
 {
-	return p->rx.blocked || p->rx.chain_last - p->rx.chain_first >= p->queues[PAIR_RX].ring.cfg.size;
+	return p->rx.blocked ||
+	       p->rx.chain_last - p->rx.chain_first >= p->queues[PAIR_RX].ring.cfg.size;
 }
 
 /* The frame that waits: 1 delivered or given up, 0 waits on, -errno. */
@@ -233,7 +236,8 @@ static int rx_error(struct pair *p, int error)
 	case EINTR:
 	case ENOMEM:
 	case ENOBUFS:
-	case EINVAL: /* a frame the kernel cannot describe in a virtio-net header: it is lost there */
+	case EINVAL: /* a frame the kernel cannot describe in a virtio-net header: it is lost there
+		      */
 		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
 		return 1;
 	default:
@@ -242,8 +246,9 @@ static int rx_error(struct pair *p, int error)
 	}
 }
 
-/* One readv: header to private memory, `room` bytes to the guest's buffers, what is too much to the place behind which the
- * guest's part can be copied. The slots before and behind the pieces are lent for it. */
+/* One readv: header to private memory, `room` bytes to the guest's buffers, what is too much to the
+ * place behind which the guest's part can be copied. The slots before and behind the pieces are
+ * lent for it. */
 static ssize_t rx_readv(struct pair *p, struct net_hdr *hdr, uint64_t room)
 {
 	struct rx_state *rx = &p->rx;
@@ -306,7 +311,8 @@ int net_rx_run(struct pair *p)
 		if (rc < 0)
 			break;
 		if (!rc) {
-			/* Without buffers only the driver can bring us on; otherwise only the TAP. */
+			/* Without buffers only the driver can bring us on; otherwise only the TAP.
+			 */
 			p->rx_starved |= p->rx.held_len != 0;
 			if (!p->rx_starved || !ring_arm(&q->ring))
 				break;

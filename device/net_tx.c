@@ -1,6 +1,7 @@
 /*
- * From the guest's transmit ring to the TAP. Runs in the pair's worker; trusts nothing in the ring: the header is copied
- * once and checked, the payload goes from guest memory to the kernel without this process looking at it.
+ * From the guest's transmit ring to the TAP. Runs in the pair's worker; trusts nothing in the ring:
+ * the header is copied once and checked, the payload goes from guest memory to the kernel without
+ * this process looking at it.
  */
 #include "device/pair.h"
 
@@ -10,9 +11,11 @@
 #include "device/guest.h"
 #include "lib/util.h"
 
-#define TX_BUDGET 256 /* frames a turn: the other ring and the control thread wait no longer than that */
-#define TX_FLUSH  64  /* frames until the driver may see its buffers again */
-#define TX_COPY	  256 /* frames up to this size: one piece copied costs less than two pieces described */
+#define TX_BUDGET \
+	256 /* frames a turn: the other ring and the control thread wait no longer than that */
+#define TX_FLUSH 64 /* frames until the driver may see its buffers again */
+#define TX_COPY \
+	256 /* frames up to this size: one piece copied costs less than two pieces described */
 
 /* Moves the first `len` bytes of the pieces to dst; returns the first piece that has bytes left. */
 static struct iovec *pieces_take(struct iovec *iov, void *dst, size_t len)
@@ -31,8 +34,8 @@ static struct iovec *pieces_take(struct iovec *iov, void *dst, size_t len)
 	return iov;
 }
 
-/* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again later, -EFAULT the guest's
- * memory is not there any more. */
+/* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again
+ * later, -EFAULT the guest's memory is not there any more. */
 static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32_t frame_len)
 {
 	if (n >= 0) {

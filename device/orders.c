@@ -1,6 +1,6 @@
 /*
- * What passes between a device and its broker. Runs in the control thread; trusts the broker, and gives it only numbers
- * within the bounds of the channel's table.
+ * What passes between a device and its broker. Runs in the control thread; trusts the broker, and
+ * gives it only numbers within the bounds of the channel's table.
  */
 #include "device/orders.h"
 
@@ -39,7 +39,8 @@ int orders_next(struct orders *o, struct channel_msg *msg, int fds[CHANNEL_FDS_M
 
 static void event_send(struct orders *o, enum event_code code, int64_t a, int64_t b)
 {
-	struct channel_msg msg = { .type = CHANNEL_EVENT, .event = { .code = code, .a = a, .b = b } };
+	struct channel_msg msg = { .type = CHANNEL_EVENT,
+				   .event = { .code = code, .a = a, .b = b } };
 
 	orders_say(o, &msg);
 }
@@ -65,7 +66,8 @@ void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b)
 
 void orders_queue(struct orders *o, unsigned int pair, bool attach)
 {
-	struct channel_msg msg = { .type = CHANNEL_QUEUE, .queue = { .pair = pair, .attach = attach } };
+	struct channel_msg msg = { .type = CHANNEL_QUEUE,
+				   .queue = { .pair = pair, .attach = attach } };
 
 	orders_say(o, &msg);
 }

@@ -1,7 +1,8 @@
 /*
- * The device's end of the channel to its broker: orders come down (a connection, stop, statistics, a ping), numbers go
- * up. Control thread only; nothing here waits. A device that was launched without a broker has no channel: what it would
- * say is then lost, since a confined process has nowhere else to say it.
+ * The device's end of the channel to its broker: orders come down (a connection, stop, statistics,
+ * a ping), numbers go up. Control thread only; nothing here waits. A device that was launched
+ * without a broker has no channel: what it would say is then lost, since a confined process has
+ * nowhere else to say it.
  */
 #ifndef AIRLOCK_DEVICE_ORDERS_H
 #define AIRLOCK_DEVICE_ORDERS_H
@@ -26,7 +27,8 @@ int orders_next(struct orders *o, struct channel_msg *msg, int fds[CHANNEL_FDS_M
 /* Sends an answer or a request upward; a broker that is too far behind loses it. */
 void orders_say(struct orders *o, struct channel_msg *msg);
 void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b);
-/* Asks for the TAP queue of a pair to be attached, or detached: only attached queues get frames from the host. */
+/* Asks for the TAP queue of a pair to be attached, or detached: only attached queues get frames
+ * from the host. */
 void orders_queue(struct orders *o, unsigned int pair, bool attach);
 
 #endif

@@ -1,9 +1,10 @@
 /*
- * A receive and a transmit ring over one TAP queue: all that one worker owns while it serves. Only that worker touches
- * it, except for the counters (read by the control thread, relaxed) and what worker.h names.
+ * A receive and a transmit ring over one TAP queue: all that one worker owns while it serves. Only
+ * that worker touches it, except for the counters (read by the control thread, relaxed) and what
+ * worker.h names.
  *
- * The packet path is worker.c -> net_tx.c or net_rx.c -> ring.c -> memory.c: no lock, no allocation, no logging, one
- * system call a frame.
+ * The packet path is worker.c -> net_tx.c or net_rx.c -> ring.c -> memory.c: no lock, no
+ * allocation, no logging, one system call a frame.
  */
 #ifndef AIRLOCK_DEVICE_PAIR_H
 #define AIRLOCK_DEVICE_PAIR_H
@@ -18,10 +19,13 @@
 #define PAIR_RX 0
 #define PAIR_TX 1
 
-#define PAIR_PIECES (IOV_MAX - 2) /* of guest memory in one readv or writev: the header and the spill take two */
-#define PAIR_CHAINS 512		  /* gathered ahead for receiving */
+#define PAIR_PIECES \
+	(IOV_MAX -  \
+	 2) /* of guest memory in one readv or writev: the header and the spill take two */
+#define PAIR_CHAINS 512 /* gathered ahead for receiving */
 
-/* Descriptors of a ring, borrowed from the control thread; -1: none (polling mode, no interrupts). */
+/* Descriptors of a ring, borrowed from the control thread; -1: none (polling mode, no interrupts).
+ */
 struct queue_fds {
 	int kick, call, err;
 };
@@ -37,16 +41,17 @@ struct queue {
 
 /* Buffers gathered from the receive ring, and the frame that waits for more of them. */
 struct rx_state {
-	struct iovec iov[PAIR_PIECES + 2]; /* one slot before the first piece and one behind the last are ours */
-	unsigned int first, last;	   /* pieces gathered: [first, last), first >= 1 */
+	struct iovec iov[PAIR_PIECES +
+			 2]; /* one slot before the first piece and one behind the last are ours */
+	unsigned int first, last; /* pieces gathered: [first, last), first >= 1 */
 	struct {
 		uint32_t bytes;
 		uint16_t head, pieces;
 	} chains[PAIR_CHAINS];
 	unsigned int chain_first, chain_last;
-	uint64_t bytes;	 /* in [first, last), the header's space included */
-	bool blocked;	 /* the next chain cannot be gathered before an earlier one is used */
-	bool opened;	 /* the header's space was taken off the first chain, to `hdr` */
+	uint64_t bytes; /* in [first, last), the header's space included */
+	bool blocked;	/* the next chain cannot be gathered before an earlier one is used */
+	bool opened;	/* the header's space was taken off the first chain, to `hdr` */
 	struct iovec hdr[NET_HDR_LEN];
 	unsigned int hdr_pieces;
 	uint32_t held_len; /* 0: no frame waits */
@@ -70,13 +75,15 @@ struct pair {
 #define stat_add(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
 
 /*
- * Moves frames until there is nothing to do or the budget of one turn is used up. 1: more to do; 0: wait for an event;
- * -errno: the ring is broken (-EFAULT: its memory, otherwise what the guest wrote).
+ * Moves frames until there is nothing to do or the budget of one turn is used up. 1: more to do; 0:
+ * wait for an event; -errno: the ring is broken (-EFAULT: its memory, otherwise what the guest
+ * wrote).
  */
 int net_tx_run(struct pair *p);
 int net_rx_run(struct pair *p);
 
-/* Gives gathered buffers back to the ring, as if never taken: before it stops, or its memory changes. */
+/* Gives gathered buffers back to the ring, as if never taken: before it stops, or its memory
+ * changes. */
 void net_rx_release(struct pair *p);
 /* Publishes what was pushed and interrupts the driver if it wants that. */
 void queue_flush(struct queue *q);

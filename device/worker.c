@@ -1,7 +1,8 @@
 /*
- * The thread that moves a pair's frames. Runs confined to its own filter: readv and writev on its TAP queue, eight bytes
- * to and from event descriptors, ppoll. Trusts the control thread's commands, and nothing that guest or front-end can
- * reach: neither the rings nor the event descriptors.
+ * The thread that moves a pair's frames. Runs confined to its own filter: readv and writev on its
+ * TAP queue, eight bytes to and from event descriptors, ppoll. Trusts the control thread's
+ * commands, and nothing that guest or front-end can reach: neither the rings nor the event
+ * descriptors.
  */
 #include "device/worker.h"
 
@@ -21,8 +22,8 @@
 /* A ring without a kick descriptor is looked at this often. */
 #define POLLING_NS 50000
 
-/* The front-end's descriptor may be saturated or made blocking behind our back: ask before the write, so that only a race
- * (and then the broker's watchdog) is left. */
+/* The front-end's descriptor may be saturated or made blocking behind our back: ask before the
+ * write, so that only a race (and then the broker's watchdog) is left. */
 static void event_signal(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -48,7 +49,8 @@ static void queue_break(struct worker *w, unsigned int which, int error)
 	q->running = false;
 	stat_add(q->stats.breaks, 1);
 	event_signal(q->fds.err);
-	/* Release: pairs with the acquire in lifecycle.c, which may close the descriptors after it. */
+	/* Release: pairs with the acquire in lifecycle.c, which may close the descriptors after it.
+	 */
 	atomic_store_explicit(&w->broken[which], error, memory_order_release);
 	fd_signal(w->box.answer_fd);
 }
@@ -60,7 +62,8 @@ static void pair_restart(struct pair *p, unsigned int which)
 		return;
 	}
 	p->rx_starved = false;
-	p->rx.chain_first = p->rx.chain_last = 0; /* nothing of an earlier ring is left to give back */
+	p->rx.chain_first = p->rx.chain_last =
+		0; /* nothing of an earlier ring is left to give back */
 	net_rx_release(p);
 }
 
@@ -129,7 +132,8 @@ static void do_memory(struct worker *w, struct worker_command *c)
 	c->result = 0;
 }
 
-/* The gathered chains belong to a ring that may be unreadable: they are only counted, never looked at. */
+/* The gathered chains belong to a ring that may be unreadable: they are only counted, never looked
+ * at. */
 static void command_abort(struct worker *w)
 {
 	struct worker_command *c = &w->command;
@@ -154,8 +158,9 @@ static void command_run(struct worker *w)
 
 	if (!mailbox_take(&w->box))
 		return;
-	memory_guard->mem = w->command.order == WORKER_STOP ? w->pair.queues[w->command.which].ring.mem :
-							      w->command.mem;
+	memory_guard->mem = w->command.order == WORKER_STOP
+				    ? w->pair.queues[w->command.which].ring.mem
+				    : w->command.mem;
 	if (sigsetjmp(memory_guard->env, 0)) {
 		memory_guard->mem = NULL;
 		command_abort(w);
@@ -219,7 +224,8 @@ static short tap_events(const struct pair *p)
 	return events;
 }
 
-/* Waits for something to do; with `busy` only looks whether the control thread or the other ring wants something. */
+/* Waits for something to do; with `busy` only looks whether the control thread or the other ring
+ * wants something. */
 static void worker_wait(struct worker *w, bool busy)
 {
 	struct pair *p = &w->pair;
@@ -240,7 +246,8 @@ static void worker_wait(struct worker *w, bool busy)
 	if (fds[3].revents & POLLOUT)
 		p->tx_blocked = false;
 	/* A TAP that is gone reports nothing else for ever. */
-	if ((fds[3].revents & (POLLERR | POLLHUP | POLLNVAL)) && !(fds[3].revents & (POLLIN | POLLOUT)))
+	if ((fds[3].revents & (POLLERR | POLLHUP | POLLNVAL)) &&
+	    !(fds[3].revents & (POLLIN | POLLOUT)))
 		p->tap_dead = true;
 	if (fds[0].revents)
 		command_run(w);
@@ -253,7 +260,8 @@ static void *worker_main(void *arg)
 	int rc = w->filter ? install_set(w->filter, w->filter_len) : 0;
 
 	memory_guard = &guard;
-	/* Release: pairs with the acquire of the control thread, which serves only once all are sealed. */
+	/* Release: pairs with the acquire of the control thread, which serves only once all are
+	 * sealed. */
 	atomic_store_explicit(&w->sealed, rc ? rc : 1, memory_order_release);
 	fd_signal(w->box.answer_fd);
 	for (bool busy = false;;) {

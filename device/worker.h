@@ -1,8 +1,9 @@
 /*
- * One thread per queue pair. A pair and not a queue: both directions of a pair share one TAP queue and mostly one guest
- * CPU, so one thread wakes for both, half as many threads exist, and a frame's neighbours are in the same cache; more
- * pairs bring more threads. A worker owns its rings from START to STOP and hears commands through one mailbox; everything
- * in struct worker_command is written by the control thread before mailbox_post() and read by it after the answer.
+ * One thread per queue pair. A pair and not a queue: both directions of a pair share one TAP queue
+ * and mostly one guest CPU, so one thread wakes for both, half as many threads exist, and a frame's
+ * neighbours are in the same cache; more pairs bring more threads. A worker owns its rings from
+ * START to STOP and hears commands through one mailbox; everything in struct worker_command is
+ * written by the control thread before mailbox_post() and read by it after the answer.
  */
 #ifndef AIRLOCK_DEVICE_WORKER_H
 #define AIRLOCK_DEVICE_WORKER_H
@@ -14,7 +15,8 @@
 #include "lib/mailbox.h"
 
 enum worker_order {
-	WORKER_START,  /* queue `which` at config, with mem, fds, enabled, features; result 0 or -errno */
+	WORKER_START,  /* queue `which` at config, with mem, fds, enabled, features; result 0 or
+			  -errno */
 	WORKER_STOP,   /* queue `which`; answer: base */
 	WORKER_UPDATE, /* queue `which`: fds and enabled */
 	WORKER_MEMORY, /* both queues: mem and the areas of config; a queue without areas breaks */
@@ -38,13 +40,16 @@ struct worker {
 	struct mailbox box;
 	struct worker_command command;
 	struct pair pair;
-	const struct sock_filter *filter; /* installed by the thread itself before it serves; NULL: degraded */
+	const struct sock_filter
+		*filter; /* installed by the thread itself before it serves; NULL: degraded */
 	unsigned short filter_len;
 	atomic_int sealed;    /* 0 not yet, 1 the filter is on, -errno it failed */
-	atomic_int broken[2]; /* -errno of a queue that broke since the control thread last looked; 0 none */
+	atomic_int broken[2]; /* -errno of a queue that broke since the control thread last looked;
+				 0 none */
 };
 
-/* Creates the thread, which installs its filter, reports in `sealed` and waits for commands. answer_fd: mailbox.h. */
+/* Creates the thread, which installs its filter, reports in `sealed` and waits for commands.
+ * answer_fd: mailbox.h. */
 int worker_start(struct worker *w, unsigned int index, int answer_fd);
 /* Control thread: posts the command already written. */
 int worker_post(struct worker *w);

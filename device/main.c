@@ -1,0 +1,342 @@
+/*
+ * airlock-device: one vhost-user-net connection, served from inside a jail. This file is the
+ * control thread: it confines the process, waits for its connection, then listens to broker,
+ * front-end and workers until one of them ends. It opens nothing, and from the moment the filters
+ * are on it has nothing left but what it holds.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "device/confine.h"
+#include "device/options.h"
+#include "device/session.h"
+#include "lib/clock.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/tun.h"
+#include "lib/util.h"
+#include "seccomp/install.h"
+
+enum {
+	EXIT_ORDERLY,
+	EXIT_FAILED,
+	EXIT_USAGE,
+	EXIT_SILENT
+};
+
+/* Static: nothing is allocated once the jail is closed, and untouched pages cost nothing. */
+static struct worker workers[CHANNEL_PAIRS_MAX];
+static struct sock_filter filters[FILTER_ROLES][INSTALL_MAX];
+static struct lifecycle lifecycle;
+static struct session session;
+static struct orders orders;
+static struct options options;
+static int answers = -1; /* every worker signals it */
+static bool ending;	 /* rings are being stopped; then the process ends */
+
+/* Steps of the start, as numbers for EVENT_START_FAILED. */
+enum step {
+	STEP_IDENTITY = 1,
+	STEP_CONFINE,
+	STEP_FILTER,
+	STEP_THREAD,
+	STEP_SEAL,
+	STEP_READY
+};
+
+static _Noreturn void start_failed(enum step step, int error)
+{
+	static const char *const words[] = {
+		[STEP_IDENTITY] =
+			"has uid 0 or a capability: start it as an unprivileged user without any",
+		[STEP_CONFINE] = "not dumpable, no_new_privs, Landlock",
+		[STEP_FILTER] = "--filter-fd: not a compiled filter",
+		[STEP_THREAD] = "creating threads",
+		[STEP_SEAL] = "installing filters",
+		[STEP_READY] = "the broker's channel",
+	};
+
+	orders_event(&orders, EVENT_START_FAILED, step, error);
+	die(EXIT_FAILED, "%s (error %d)", words[step], -error);
+}
+
+static void must(enum step step, int rc)
+{
+	if (rc)
+		start_failed(step, rc);
+}
+
+static unsigned short filter_load(enum filter_role role)
+{
+	int n = options.filters[role] < 0
+			? 0
+			: install_load(options.filters[role], filters[role], INSTALL_MAX);
+
+	if (n < 0)
+		start_failed(STEP_FILTER, n);
+	fd_close(&options.filters[role]);
+	return (unsigned short)n;
+}
+
+/* Every thread seals itself, and none serves before all have. */
+static void workers_start(unsigned short filter_len)
+{
+	answers = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	must(STEP_THREAD, answers < 0 ? -errno : 0);
+	for (unsigned int i = 0; i < options.net.pairs; i++) {
+		workers[i].filter = filter_len ? filters[FILTER_WORKER] : NULL;
+		workers[i].filter_len = filter_len;
+		prctl(PR_SET_NAME, "airlock-worker"); /* inherited: the thread has no prctl */
+		must(STEP_THREAD, worker_start(&workers[i], i, answers));
+	}
+	prctl(PR_SET_NAME, "airlock-control");
+	for (unsigned int i = 0; i < options.net.pairs; i++) {
+		struct pollfd p = { .fd = answers, .events = POLLIN };
+		int sealed;
+
+		/* Acquire: pairs with the release in worker_main(). */
+		while (!(sealed = atomic_load_explicit(&workers[i].sealed, memory_order_acquire)))
+			if (poll(&p, 1, -1) > 0)
+				fd_drain(answers);
+		must(STEP_SEAL, sealed > 0 ? 0 : sealed);
+	}
+}
+
+static void confine(struct channel_ready *ready)
+{
+	unsigned short control_len, worker_len;
+	unsigned int landlock;
+	bool mdwe;
+
+	must(STEP_IDENTITY, confine_check(options.ntaps ? options.taps[0] : -1));
+	control_len = filter_load(FILTER_CONTROL);
+	worker_len = filter_load(FILTER_WORKER);
+	must(STEP_CONFINE, memory_guard_init());
+	must(STEP_CONFINE, confine_begin(options.without_landlock, &landlock, &mdwe));
+	workers_start(worker_len);
+	must(STEP_CONFINE, confine_threads());
+	if (control_len)
+		must(STEP_SEAL, install_set(filters[FILTER_CONTROL], control_len));
+	*ready = (struct channel_ready){ .landlock_abi = landlock,
+					 .mdwe = mdwe,
+					 .threads = options.net.pairs + 1 };
+}
+
+/* Takes over socket and TAP queues: what a connection brings. */
+static void serve(int sock, const int *taps)
+{
+	lifecycle_init(&lifecycle, &options.net, &orders, workers);
+	for (unsigned int i = 0; i < options.net.pairs; i++)
+		workers[i].pair.tap = options.taps[i] = taps[i];
+	session = (struct session){ .lifecycle = &lifecycle,
+				    .setup = &options.net,
+				    .orders = &orders,
+				    .require_sealed = options.require_sealed,
+				    .taps = options.taps };
+	session_init(&session, sock);
+}
+
+/* Without a broker nobody has said what the TAP can take; trying changes nothing that SET_FEATURES
+ * does not set again. */
+static uint32_t tap_probe(int tap)
+{
+	static const uint32_t wanted[] = {
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN | TUN_F_USO4 | TUN_F_USO6,
+		TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
+		TUN_F_CSUM,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++)
+		if (!ioctl(tap, TUNSETOFFLOAD, (unsigned long)wanted[i]) &&
+		    !ioctl(tap, TUNSETOFFLOAD, 0ul))
+			return wanted[i];
+	return 0;
+}
+
+static _Noreturn void leave(int status)
+{
+	_exit(status); /* no handlers, no stdio: exit_group is all the filter has */
+}
+
+static bool serving(void)
+{
+	return session.lifecycle;
+}
+
+/* The connection is over, or the broker wants it to be: stop what runs, then go. */
+static void end_begin(void)
+{
+	if (ending)
+		return;
+	ending = true;
+	if (!serving())
+		leave(EXIT_ORDERLY);
+	/* The socket stays open until then: whoever sees it close may count on memory that nobody
+	 * touches. */
+	lifecycle_stop_all(&lifecycle);
+}
+
+static void end_when_stopped(void)
+{
+	struct channel_msg stopped = { .type = CHANNEL_STOPPED };
+
+	if (!ending || !lifecycle_idle(&lifecycle))
+		return;
+	if (orders.phase == PHASE_SERVING)
+		orders_say(&orders, &stopped);
+	leave(EXIT_ORDERLY);
+}
+
+static void stats_say(const struct channel_msg *asked)
+{
+	struct channel_msg msg = { .type = CHANNEL_STATS,
+				   .seq = asked->seq,
+				   .stats = { .ring = asked->ask_stats.ring } };
+	uint32_t ring = asked->ask_stats.ring;
+
+	if (ring < 2 * options.net.pairs) {
+		const struct ring_stats *s = &workers[ring / 2].pair.queues[ring % 2].stats;
+
+		msg.stats.state = serving() ? lifecycle.vrings[ring].state : RING_STOPPED;
+#define COPY(name, help) msg.stats.counters.name = __atomic_load_n(&s->name, __ATOMIC_RELAXED);
+		RING_COUNTERS(COPY)
+#undef COPY
+	}
+	orders_say(&orders, &msg);
+}
+
+static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
+{
+	struct channel_msg pong = { .type = CHANNEL_PONG, .seq = msg->seq };
+
+	switch (msg->type) {
+	case CHANNEL_SERVE:
+		if (nfds != options.net.pairs + 1)
+			leave(EXIT_FAILED);
+		options.net.tap_offloads = msg->serve.tap_offloads;
+		serve(fds[0], fds + 1);
+		break;
+	case CHANNEL_STOP:
+		end_begin();
+		break;
+	case CHANNEL_ASK_STATS:
+		stats_say(msg);
+		break;
+	case CHANNEL_PING:
+		orders_say(&orders, &pong);
+		break;
+	default:
+		break; /* the table lets nothing else come down */
+	}
+}
+
+static void orders_read(void)
+{
+	struct channel_msg msg;
+	int fds[CHANNEL_FDS_MAX];
+	size_t nfds;
+	int rc = orders_next(&orders, &msg, fds, &nfds);
+
+	if (rc == -EAGAIN)
+		return;
+	if (rc == 1) {
+		order_run(&msg, fds, nfds);
+		return;
+	}
+	/* A broker that is gone, or speaks nonsense, cannot be served without. */
+	fd_close(&orders.sock);
+	end_begin();
+}
+
+static void session_result(int rc)
+{
+	if (!rc)
+		return;
+	orders_event(&orders, EVENT_PEER_GONE, (int64_t)session.requests, rc);
+	end_begin();
+}
+
+static void answers_read(void)
+{
+	int rc;
+
+	fd_drain(answers);
+	if (!serving())
+		return;
+	rc = lifecycle_answers(&lifecycle);
+	if (!ending)
+		session_result(session_answers(&session, rc));
+}
+
+static int64_t deadline_next(void)
+{
+	int64_t worker = serving() && !lifecycle_idle(&lifecycle) ? lifecycle.deadline : 0;
+	int64_t peer = serving() ? session.deadline : 0;
+
+	if (!worker || !peer)
+		return max_of(worker, peer);
+	return min_of(worker, peer);
+}
+
+static void deadlines_check(void)
+{
+	int64_t now = clock_ms();
+
+	if (!serving())
+		return;
+	if (!lifecycle_idle(&lifecycle) && now >= lifecycle.deadline) {
+		orders_event(&orders, EVENT_WORKER_SILENT, 0, 500);
+		leave(EXIT_SILENT);
+	}
+	if (session.deadline && now >= session.deadline)
+		session_result(session_expired(&session));
+}
+
+static void turn(void)
+{
+	int64_t deadline = deadline_next(),
+		left = deadline ? max_of(deadline - clock_ms(), (int64_t)0) : 0;
+	struct timespec timeout = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+	struct pollfd fds[] = {
+		{ .fd = orders.sock, .events = POLLIN },
+		{ .fd = answers, .events = POLLIN },
+		{ .fd = serving() && !ending ? session.sock : -1,
+		  .events = serving() ? session_events(&session) : 0 },
+	};
+
+	/* ppoll and not poll: after SIGCONT the kernel restarts poll by a call that no filter here
+	 * allows. */
+	if (ppoll(fds, ARRAY_SIZE(fds), deadline ? &timeout : NULL, NULL) < 0)
+		return;
+	if (fds[0].revents)
+		orders_read();
+	if (fds[1].revents)
+		answers_read();
+	if (fds[2].revents && !ending)
+		session_result(session_ready(&session, fds[2].revents));
+	deadlines_check();
+	end_when_stopped();
+}
+
+int main(int argc, char **argv)
+{
+	struct channel_ready ready;
+
+	log_init("airlock-device", LOG_INFO);
+	options_parse(&options, argc, argv);
+	orders_init(&orders, options.channel);
+	if (options.ntaps)
+		options.net.tap_offloads = tap_probe(options.taps[0]);
+	confine(&ready);
+	must(STEP_READY, orders_ready(&orders, &ready));
+	if (options.socket >= 0)
+		serve(fd_take(&options.socket), options.taps);
+	for (;;)
+		turn();
+}

@@ -1,0 +1,203 @@
+/*
+ * Parsing of airlock-device's command line. Runs first, in the only thread; trusts its launcher,
+ * but checks that what it names can serve, so that a mistake is told where it can still be read.
+ */
+#include "device/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+enum {
+	OPT_FD = 256,
+	OPT_TAP,
+	OPT_CHANNEL,
+	OPT_FILTER,
+	OPT_PAIRS,
+	OPT_SIZE,
+	OPT_MTU,
+	OPT_MAC,
+	OPT_SEALED,
+	OPT_DEGRADED
+};
+
+static const struct option long_options[] = {
+	{ "fd", required_argument, NULL, OPT_FD },
+	{ "tap-fd", required_argument, NULL, OPT_TAP },
+	{ "channel-fd", required_argument, NULL, OPT_CHANNEL },
+	{ "filter-fd", required_argument, NULL, OPT_FILTER },
+	{ "queue-pairs", required_argument, NULL, OPT_PAIRS },
+	{ "queue-size", required_argument, NULL, OPT_SIZE },
+	{ "mtu", required_argument, NULL, OPT_MTU },
+	{ "mac", required_argument, NULL, OPT_MAC },
+	{ "require-sealed", no_argument, NULL, OPT_SEALED },
+	{ "allow-degraded", required_argument, NULL, OPT_DEGRADED },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ 0 },
+};
+
+static void help(void)
+{
+	puts("airlock-device: the confined half of Airlock, a vhost-user-net back-end (normally started by airlock-broker)\n"
+	     "\n"
+	     "  --fd=N              connected vhost-user socket\n"
+	     "  --tap-fd=N          TAP queue, once per queue pair\n"
+	     "  --channel-fd=N      channel to a broker, which brings socket and TAP queues later\n"
+	     "  --filter-fd=ROLE:N  compiled seccomp filter of role control or worker\n"
+	     "  --queue-pairs=N     pairs to be ready for with --channel-fd (1)\n"
+	     "  --queue-size=N      largest ring accepted, a power of two up to 32768 (1024)\n"
+	     "  --mtu=N             MTU offered to the guest (1500)\n"
+	     "  --mac=MAC           address offered to the guest\n"
+	     "  --require-sealed    refuse guest memory that its owner could shrink\n"
+	     "  --allow-degraded=NAME,...  go on without: seccomp, landlock\n"
+	     "  --help, --version\n"
+	     "\n"
+	     "Exit status: 0 orderly end, 1 failure, 2 usage, 3 a worker thread did not answer. See airlock-device(8).");
+	exit(0);
+}
+
+static unsigned long number(const char *option, const char *text, unsigned long min,
+			    unsigned long max)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(text, &end, 10);
+	if (errno || *end || end == text || *text == '-' || n < min || n > max)
+		die(2, "--%s=%s: give a number from %lu to %lu", option, text, min, max);
+	return n;
+}
+
+static int descriptor(const char *option, const char *text)
+{
+	int fd = (int)number(option, text, 3, INT_MAX);
+
+	if (fcntl(fd, F_GETFD) < 0)
+		die(2,
+		    "--%s=%s: no such descriptor is open: pass it on from whoever starts this program",
+		    option, text);
+	return fd;
+}
+
+static void filter(struct options *o, const char *text)
+{
+	static const char *const roles[] = {
+		[FILTER_CONTROL] = "control:", [FILTER_WORKER] = "worker:"
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
+		if (strncmp(text, roles[i], strlen(roles[i])))
+			continue;
+		o->filters[i] = descriptor("filter-fd", text + strlen(roles[i]));
+		return;
+	}
+	die(2, "--filter-fd=%s: give control:N or worker:N", text);
+}
+
+static void mac(struct options *o, const char *text)
+{
+	unsigned int b[6];
+	int end = 0;
+
+	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
+		   &end) != 6 ||
+	    text[end] || (b[0] & 1))
+		die(2, "--mac=%s: give a unicast address such as 02:00:5e:00:53:01", text);
+	for (size_t i = 0; i < ARRAY_SIZE(b); i++)
+		o->net.mac[i] = (uint8_t)b[i];
+}
+
+static void degraded(struct options *o, const char *text)
+{
+	static const char *const ours[] = { "seccomp", "landlock" };
+	bool *const flags[] = { &o->without_seccomp, &o->without_landlock };
+
+	for (size_t len; *text; text += len + (text[len] == ',')) {
+		len = strcspn(text, ",");
+		for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+			if (strlen(ours[i]) == len && !strncmp(text, ours[i], len))
+				*flags[i] = true;
+	}
+}
+
+static void option_take(struct options *o, int c)
+{
+	switch (c) {
+	case OPT_FD:
+		o->socket = descriptor("fd", optarg);
+		break;
+	case OPT_TAP:
+		if (o->ntaps == ARRAY_SIZE(o->taps))
+			die(2, "--tap-fd=%s: at most %zu queue pairs", optarg, ARRAY_SIZE(o->taps));
+		o->taps[o->ntaps++] = descriptor("tap-fd", optarg);
+		break;
+	case OPT_CHANNEL:
+		o->channel = descriptor("channel-fd", optarg);
+		break;
+	case OPT_FILTER:
+		filter(o, optarg);
+		break;
+	case OPT_PAIRS:
+		o->net.pairs = (uint32_t)number("queue-pairs", optarg, 1, CHANNEL_PAIRS_MAX);
+		break;
+	case OPT_SIZE:
+		o->net.queue_size = (uint32_t)number("queue-size", optarg, 1, RING_SIZE_MAX);
+		if (!is_power_of_two(o->net.queue_size))
+			die(2, "--queue-size=%s: give a power of two", optarg);
+		break;
+	case OPT_MTU:
+		o->net.mtu = (uint16_t)number("mtu", optarg, 68, 65535);
+		break;
+	case OPT_MAC:
+		mac(o, optarg);
+		break;
+	case OPT_SEALED:
+		o->require_sealed = true;
+		break;
+	case OPT_DEGRADED:
+		degraded(o, optarg);
+		break;
+	case 'h':
+		help();
+		break;
+	case 'V':
+		puts("airlock-device " AIRLOCK_VERSION);
+		exit(0);
+	default:
+		exit(2); /* getopt has named the option */
+	}
+}
+
+void options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	*o = (struct options){ .net = { .pairs = 1,
+					.queue_size = 1024,
+					.mtu = 1500,
+					.mac = { 2, 0, 0x5e, 0, 0x53, 1 } },
+			       .socket = -1,
+			       .channel = -1,
+			       .filters = { -1, -1 } };
+	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
+		option_take(o, c);
+	if (optind < argc)
+		die(2, "%s: takes options only, see --help", argv[optind]);
+	if ((o->socket < 0) == (o->channel < 0) || (o->socket < 0) != !o->ntaps)
+		die(2, "give either --channel-fd, or --fd with a --tap-fd for each queue pair");
+	if (o->ntaps)
+		o->net.pairs = o->ntaps;
+	for (size_t i = 0; i < FILTER_ROLES; i++)
+		if (o->filters[i] < 0 && !o->without_seccomp)
+			die(2,
+			    "--filter-fd: filters of both roles, control and worker, are needed to serve");
+}

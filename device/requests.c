@@ -1,0 +1,301 @@
+/*
+ * The vhost-user requests that a network back-end serves. Runs in the control thread; trusts no
+ * value in a request: what the wire's table cannot know (ring indices, ranges, feature bits) is
+ * checked in each handler's first lines.
+ */
+#include "device/requests.h"
+
+#include <errno.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/tun.h"
+#include "lib/util.h"
+
+#define PROTOCOL_OFFERED                                                     \
+	(BIT_ULL(VU_P_MQ) | BIT_ULL(VU_P_REPLY_ACK) | BIT_ULL(VU_P_CONFIG) | \
+	 BIT_ULL(VU_P_MEM_SLOTS))
+
+static int reply_u64(struct session *s, uint64_t value)
+{
+	s->out.u64 = value;
+	s->out.head.size = sizeof(s->out.u64);
+	return 0;
+}
+
+static bool ring_exists(const struct session *s, uint64_t ring)
+{
+	return ring < 2 * (uint64_t)s->setup->pairs;
+}
+
+/* Event descriptors are anonymous inodes, which have no file type; a pipe, socket, file or device
+ * could do anything. Other anonymous ones (timers, epoll) pass, and are harmless: eight bytes read
+ * or written there change nothing of ours. */
+static bool fd_is_event(int fd)
+{
+	struct stat st;
+
+	return !syscall(SYS_fstat, fd, &st) && !(st.st_mode & S_IFMT);
+}
+
+static int get_features(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return reply_u64(s, net_features(s->setup));
+}
+
+/* The TAP hands the guest what it negotiated, and nothing else, before any ring can run. */
+static int offloads_apply(struct session *s, uint64_t features)
+{
+	unsigned long offloads = net_tap_offloads(features);
+
+	if (!ioctl(s->taps[0], TUNSETOFFLOAD, offloads))
+		return 0;
+	orders_event(s->orders, EVENT_OFFLOAD_REFUSED, (int64_t)offloads, -errno);
+	return -EIO;
+}
+
+static int set_features(struct session *s, const struct vu_message *in)
+{
+	struct lifecycle *l = s->lifecycle;
+	int rc;
+
+	if (in->u64 & ~net_features(s->setup))
+		return -EPROTO;
+	if (lifecycle_started(l))
+		return in->u64 == l->features ? 0 : -EPROTO;
+	rc = offloads_apply(s, in->u64);
+	if (rc)
+		return rc;
+	l->features = in->u64;
+	l->enabled_default = !(in->u64 & BIT_ULL(VU_F_PROTOCOL_FEATURES));
+	return 0;
+}
+
+static int set_owner(struct session *s, const struct vu_message *in)
+{
+	(void)s;
+	(void)in;
+	return 0; /* a connection has one owner by nature; QEMU says so once, others more often */
+}
+
+static int reset_owner(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return lifecycle_stop_all(s->lifecycle);
+}
+
+static int get_protocol_features(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return reply_u64(s, PROTOCOL_OFFERED);
+}
+
+static int set_protocol_features(struct session *s, const struct vu_message *in)
+{
+	if ((in->u64 & ~PROTOCOL_OFFERED) ||
+	    (lifecycle_started(s->lifecycle) && in->u64 != s->protocol))
+		return -EPROTO;
+	s->protocol = in->u64;
+	return 0;
+}
+
+static int get_queue_num(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	/* Rings: QEMU compares the number with pairs, rust-vmm with rings, and more than enough
+	 * serves both. */
+	return reply_u64(s, 2 * (uint64_t)s->setup->pairs);
+}
+
+static int get_max_mem_slots(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return reply_u64(s, MEMORY_SLOTS);
+}
+
+static int memory_commit(struct session *s, struct memory *mem)
+{
+	orders_event(s->orders, EVENT_MEMORY_MAPPED, mem->count, (int64_t)mem->bytes);
+	return lifecycle_memory(s->lifecycle, mem);
+}
+
+static int memory_refused(struct session *s, int rc)
+{
+	if (rc == -EPERM)
+		orders_event(s->orders, EVENT_MEMORY_NOT_SEALED, 0, 0);
+	return rc;
+}
+
+static int set_mem_table(struct session *s, const struct vu_message *in)
+{
+	struct memory_source sources[VU_MEM_REGIONS_MAX];
+	const struct vu_mem_table *table = &in->memory;
+	struct memory *mem;
+	int rc;
+
+	if (!table->nregions || table->nregions > VU_MEM_REGIONS_MAX ||
+	    table->nregions != s->nfds ||
+	    in->head.size != offsetof(struct vu_mem_table, regions) +
+				     table->nregions * sizeof(table->regions[0]))
+		return -EPROTO;
+	for (uint32_t i = 0; i < table->nregions; i++)
+		sources[i] = (struct memory_source){ .region = table->regions[i], .fd = s->fds[i] };
+	rc = memory_new(sources, table->nregions, s->require_sealed, &mem);
+	return rc ? memory_refused(s, rc) : memory_commit(s, mem);
+}
+
+static int add_mem_reg(struct session *s, const struct vu_message *in)
+{
+	struct memory_source source = { .region = in->single.region, .fd = s->fds[0] };
+	struct memory *mem;
+	int rc = memory_add(s->lifecycle->memory, &source, s->require_sealed, &mem);
+
+	return rc ? memory_refused(s, rc) : memory_commit(s, mem);
+}
+
+static int rem_mem_reg(struct session *s, const struct vu_message *in)
+{
+	struct memory *mem;
+	int rc = memory_remove(s->lifecycle->memory, &in->single.region, &mem);
+
+	return rc ? rc : memory_commit(s, mem);
+}
+
+static int set_vring_num(struct session *s, const struct vu_message *in)
+{
+	return ring_exists(s, in->state.index)
+		       ? lifecycle_num(s->lifecycle, in->state.index, in->state.num)
+		       : -EPROTO;
+}
+
+static int set_vring_addr(struct session *s, const struct vu_message *in)
+{
+	return ring_exists(s, in->addr.index)
+		       ? lifecycle_addr(s->lifecycle, in->addr.index, &in->addr)
+		       : -EPROTO;
+}
+
+static int set_vring_base(struct session *s, const struct vu_message *in)
+{
+	return ring_exists(s, in->state.index)
+		       ? lifecycle_base(s->lifecycle, in->state.index, in->state.num)
+		       : -EPROTO;
+}
+
+static int set_vring_enable(struct session *s, const struct vu_message *in)
+{
+	/* Offering VU_F_PROTOCOL_FEATURES is enough: QEMU enables before it acknowledges. */
+	return ring_exists(s, in->state.index)
+		       ? lifecycle_enable(s->lifecycle, in->state.index, in->state.num)
+		       : -EPROTO;
+}
+
+static int get_vring_base(struct session *s, const struct vu_message *in)
+{
+	return ring_exists(s, in->state.index) ? lifecycle_stop(s->lifecycle, in->state.index)
+					       : -EPROTO;
+}
+
+static int got_vring_base(struct session *s, const struct vu_message *in)
+{
+	s->out.state = (struct vu_vring_state){ in->state.index,
+						s->lifecycle->vrings[in->state.index].base };
+	s->out.head.size = sizeof(s->out.state);
+	return 0;
+}
+
+/* KICK, CALL and ERR: a ring index, and either an event descriptor or the flag that there is none.
+ */
+static int set_vring_fd(struct session *s, const struct vu_message *in, enum ring_event event)
+{
+	uint64_t ring = in->u64 & VU_VRING_INDEX_MASK;
+	bool none = in->u64 & VU_VRING_NOFD;
+	int rc;
+
+	if ((in->u64 & ~(uint64_t)(VU_VRING_INDEX_MASK | VU_VRING_NOFD)) || !ring_exists(s, ring) ||
+	    none == !!s->nfds)
+		return -EPROTO;
+	if (!none && !fd_is_event(s->fds[0]))
+		return -EBADF;
+	rc = lifecycle_fd(s->lifecycle, (unsigned int)ring, event, none ? -1 : s->fds[0]);
+	if (rc >= 0)
+		s->fds[0] = -1;
+	return rc;
+}
+
+static int set_vring_kick(struct session *s, const struct vu_message *in)
+{
+	return set_vring_fd(s, in, RING_KICK);
+}
+
+static int set_vring_call(struct session *s, const struct vu_message *in)
+{
+	return set_vring_fd(s, in, RING_CALL);
+}
+
+static int set_vring_err(struct session *s, const struct vu_message *in)
+{
+	return set_vring_fd(s, in, RING_ERR);
+}
+
+static bool config_well_formed(const struct vu_message *in)
+{
+	return in->config.size <= VU_CONFIG_MAX &&
+	       in->head.size == offsetof(struct vu_config, bytes) + in->config.size;
+}
+
+static int get_config(struct session *s, const struct vu_message *in)
+{
+	if (!config_well_formed(in))
+		return -EPROTO;
+	s->out.config =
+		(struct vu_config){ in->config.offset, in->config.size, in->config.flags, { 0 } };
+	s->out.head.size = in->head.size;
+	/* An answer without payload is how the specification says "no". */
+	if (net_config_read(s->setup, in->config.offset, s->out.config.bytes, in->config.size))
+		s->out.head.size = 0;
+	return 0;
+}
+
+static int set_config(struct session *s, const struct vu_message *in)
+{
+	(void)s;
+	if (!config_well_formed(in))
+		return -EPROTO;
+	/* All fields are read-only for the driver, and writing one is ignored as the specification
+	 * has it. */
+	return range_within(in->config.offset, in->config.size, NET_CONFIG_SPACE) ? 0 : -EINVAL;
+}
+
+static const struct request requests[VU_REQUESTS] = {
+	[VU_GET_FEATURES] = { get_features, NULL },
+	[VU_SET_FEATURES] = { set_features, NULL },
+	[VU_SET_OWNER] = { set_owner, NULL },
+	[VU_RESET_OWNER] = { reset_owner, NULL },
+	[VU_SET_MEM_TABLE] = { set_mem_table, NULL },
+	[VU_SET_VRING_NUM] = { set_vring_num, NULL },
+	[VU_SET_VRING_ADDR] = { set_vring_addr, NULL },
+	[VU_SET_VRING_BASE] = { set_vring_base, NULL },
+	[VU_GET_VRING_BASE] = { get_vring_base, got_vring_base },
+	[VU_SET_VRING_KICK] = { set_vring_kick, NULL },
+	[VU_SET_VRING_CALL] = { set_vring_call, NULL },
+	[VU_SET_VRING_ERR] = { set_vring_err, NULL },
+	[VU_GET_PROTOCOL_FEATURES] = { get_protocol_features, NULL },
+	[VU_SET_PROTOCOL_FEATURES] = { set_protocol_features, NULL },
+	[VU_GET_QUEUE_NUM] = { get_queue_num, NULL },
+	[VU_SET_VRING_ENABLE] = { set_vring_enable, NULL },
+	[VU_GET_CONFIG] = { get_config, NULL },
+	[VU_SET_CONFIG] = { set_config, NULL },
+	[VU_GET_MAX_MEM_SLOTS] = { get_max_mem_slots, NULL },
+	[VU_ADD_MEM_REG] = { add_mem_reg, NULL },
+	[VU_REM_MEM_REG] = { rem_mem_reg, NULL },
+};
+
+const struct request *request_find(uint32_t number)
+{
+	return number < VU_REQUESTS && requests[number].begin ? &requests[number] : NULL;
+}

@@ -1,0 +1,192 @@
+/*
+ * The framing of a vhost-user connection. Runs in the control thread; trusts nothing that the peer
+ * sends: length, flags and descriptors meet the table in lib/ before a request is looked at, and
+ * whatever descriptors are left when a message is done are closed.
+ */
+#include "device/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "device/requests.h"
+#include "lib/clock.h"
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "lib/vhost_user_table.h"
+
+#define MESSAGE_MS	  5000 /* from the first byte to the last; and for a reply to be taken */
+#define MESSAGES_PER_WAKE 32   /* a flood of requests leaves time for broker and workers */
+
+void session_init(struct session *s, int sock)
+{
+	s->sock = sock;
+	for (size_t i = 0; i < SESSION_FDS; i++)
+		s->fds[i] = -1;
+}
+
+short session_events(const struct session *s)
+{
+	if (s->out_sent < s->out_len)
+		return POLLOUT | POLLRDHUP;
+	return s->busy ? POLLRDHUP : POLLIN;
+}
+
+static int reply_flush(struct session *s)
+{
+	while (s->out_sent < s->out_len) {
+		ssize_t n = send(s->sock, (char *)&s->out + s->out_sent, s->out_len - s->out_sent,
+				 MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN) {
+			s->deadline = s->deadline ? s->deadline : clock_ms() + MESSAGE_MS;
+			return 0;
+		}
+		if (n < 0)
+			return -ECONNRESET;
+		s->out_sent += (size_t)n;
+	}
+	s->out_len = s->out_sent = 0;
+	s->deadline = 0;
+	return 0;
+}
+
+static int reply_send(struct session *s)
+{
+	s->out_len = sizeof(s->out.head) + s->out.head.size;
+	s->out_sent = 0;
+	return reply_flush(s);
+}
+
+static void message_done(struct session *s)
+{
+	fd_close_all(s->fds, s->nfds);
+	s->nfds = 0;
+	s->in_len = 0;
+	s->deadline = 0;
+	s->busy = false;
+	s->requests++;
+}
+
+/* Answers the request in s->in with its result. Errors that nobody asked to hear of end the
+ * connection: going on with a front-end that believes otherwise would be worse. */
+static int message_answer(struct session *s, int rc)
+{
+	const struct vu_row *row = vu_row(s->in.head.request);
+	bool payload = row && row->reply == VU_REPLY_PAYLOAD;
+	bool ack = !payload && (s->in.head.flags & VU_FLAG_NEED_REPLY) &&
+		   (s->protocol & BIT_ULL(VU_P_REPLY_ACK));
+
+	if (rc == -EPROTO)
+		orders_event(s->orders, EVENT_REQUEST_MALFORMED, s->in.head.request, rc);
+	else if (rc < 0)
+		orders_event(s->orders, EVENT_REQUEST_REFUSED, s->in.head.request, rc);
+	message_done(s);
+	if (rc < 0 && (rc == -EPROTO || !ack))
+		return -EPROTO;
+	if (ack) {
+		s->out.head.size = sizeof(s->out.u64);
+		s->out.u64 = rc < 0;
+	}
+	return ack || payload ? reply_send(s) : 0;
+}
+
+static int message_run(struct session *s)
+{
+	const struct request *request = request_find(s->in.head.request);
+	int rc = vu_check(&s->in.head, s->nfds, s->protocol);
+
+	if (!rc && !request)
+		rc = -EOPNOTSUPP;
+	s->out.head = (struct vu_header){ .request = s->in.head.request,
+					  .flags = VU_VERSION | VU_FLAG_REPLY };
+	if (!rc)
+		rc = request->begin(s, &s->in);
+	if (rc == 1) {
+		s->busy = true;
+		s->deadline = 0;
+		return 0;
+	}
+	if (!rc && request->finish)
+		rc = request->finish(s, &s->in);
+	return message_answer(s, rc);
+}
+
+int session_answers(struct session *s, int rc)
+{
+	const struct request *request;
+
+	if (!s->busy || !lifecycle_idle(s->lifecycle))
+		return 0;
+	request = request_find(s->in.head.request);
+	if (!rc && request->finish)
+		rc = request->finish(s, &s->in);
+	return message_answer(s, rc);
+}
+
+/* Receives what is missing of the head, or of the payload that the head announces. 1 complete, 0
+ * not yet, -errno. */
+static int message_receive(struct session *s)
+{
+	size_t want = sizeof(s->in.head), room = SESSION_FDS - s->nfds;
+	ssize_t n;
+
+	if (s->in_len >= want)
+		want += s->in.head.size;
+	n = fd_recv(s->sock, (char *)&s->in + s->in_len, want - s->in_len, s->fds + s->nfds, &room);
+	if (n == -EAGAIN)
+		return -EAGAIN;
+	if (n == -EMSGSIZE)
+		return -EPROTO;
+	if (n <= 0)
+		return -ECONNRESET;
+	s->nfds += room;
+	s->in_len += (size_t)n;
+	if (!s->deadline)
+		s->deadline = clock_ms() + MESSAGE_MS;
+	if (s->in_len < sizeof(s->in.head))
+		return 0;
+	if (s->in.head.size > VU_PAYLOAD_MAX)
+		return -EPROTO;
+	return s->in_len == sizeof(s->in.head) + s->in.head.size;
+}
+
+static int messages_read(struct session *s)
+{
+	for (unsigned int n = 0; n < MESSAGES_PER_WAKE && !s->busy && !s->out_len; n++) {
+		int rc = message_receive(s);
+
+		if (rc == -EAGAIN)
+			return 0;
+		if (rc == -EPROTO)
+			orders_event(s->orders, EVENT_REQUEST_MALFORMED, s->in.head.request, rc);
+		if (rc == 1)
+			rc = message_run(s);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int session_ready(struct session *s, short revents)
+{
+	int rc = 0;
+
+	if (s->out_len) {
+		rc = reply_flush(s);
+		if (!rc && s->out_len && (revents & (POLLRDHUP | POLLHUP | POLLERR)))
+			rc = -ECONNRESET; /* it will never take the rest */
+		return rc;
+	}
+	if (s->busy)
+		return revents & (POLLRDHUP | POLLHUP | POLLERR) ? -ECONNRESET : 0;
+	return messages_read(s);
+}
+
+int session_expired(struct session *s)
+{
+	orders_event(s->orders, s->out_len ? EVENT_REPLY_NOT_TAKEN : EVENT_MESSAGE_SLOW, MESSAGE_MS,
+		     0);
+	return -ETIMEDOUT;
+}

@@ -1,0 +1,46 @@
+/*
+ * One vhost-user connection: messages in, checked against the wire's table; replies out; deadlines.
+ * Control thread only. Nothing here waits for the peer or for a worker: a request that needs a
+ * worker leaves the session busy, and no further message is read until session_answers() has
+ * finished it, so that requests take effect in the order they came.
+ */
+#ifndef AIRLOCK_DEVICE_SESSION_H
+#define AIRLOCK_DEVICE_SESSION_H
+
+#include "device/lifecycle.h"
+#include "lib/vhost_user.h"
+
+#define SESSION_FDS 16 /* more than any request takes: a surplus is seen, closed and refused */
+
+struct session {
+	int sock; /* owned, until the process ends */
+	struct lifecycle *lifecycle;
+	const struct net_setup *setup;
+	struct orders *orders;
+	bool require_sealed;
+	int *taps; /* setup->pairs TAP queues */
+
+	uint64_t protocol; /* negotiated protocol features */
+	struct vu_message in, out;
+	size_t in_len, out_len,
+		out_sent; /* bytes of in (head included) received; of out to send, sent */
+	int fds[SESSION_FDS];
+	size_t nfds;
+	bool busy;	  /* `in` waits for workers */
+	int64_t deadline; /* ms, of the message that has begun or of the reply that is not taken; 0:
+			     none */
+	uint64_t requests;
+};
+
+/* Takes over the connected socket. */
+void session_init(struct session *s, int sock);
+/* What to poll the socket for; 0: nothing but its end. */
+short session_events(const struct session *s);
+/* The socket is ready. 0; -errno: the connection is over (-ECONNRESET the peer went away). */
+int session_ready(struct session *s, short revents);
+/* Workers have answered, start result `rc`. As session_ready(). */
+int session_answers(struct session *s, int rc);
+/* The deadline has passed. Always an error. */
+int session_expired(struct session *s);
+
+#endif
