@@ -10,12 +10,12 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "broker/caps.h"
-#include "broker/jail.h"
 #include "broker/order.h"
 #include "lib/fd.h"
 
@@ -32,14 +32,16 @@ static int tell_born(uint32_t serial)
 }
 
 /* Keeps the channel and the two filters for the device; EXE and ORDERS go with the exec. */
-static int keep_descriptors(int channel)
+static int keep_descriptors(const struct jail *jail, int channel)
 {
-	if (dup2(channel, JAIL_CHANNEL) < 0 || close_range(JAIL_PROC, ~0u, 0) < 0)
+	const bool filters = !(jail->missing & LAYER_BIT(LAYER_SECCOMP));
+
+	if (dup3(channel, JAIL_CHANNEL, 0) < 0 || close_range(JAIL_PROC, ~0u, 0) < 0)
 		return -errno;
 	if (channel != JAIL_CHANNEL)
 		close(channel);
-	for (int fd = JAIL_CHANNEL; fd <= JAIL_WORKER; fd++)
-		if (fcntl(fd, F_SETFD, 0) < 0 && errno != EBADF)
+	for (int fd = JAIL_CONTROL; filters && fd <= JAIL_WORKER; fd++)
+		if (fcntl(fd, F_SETFD, 0) < 0)
 			return -errno;
 	return 0;
 }
@@ -65,17 +67,17 @@ static int become_device(char *const *argv)
 	return -errno;
 }
 
-_Noreturn void birth(uint32_t serial, int channel, const struct ids *ids, char *const *argv)
+_Noreturn void birth(const struct jail *jail, uint32_t serial, int channel, char *const *argv)
 {
 	struct news failed = { .type = NEWS_FAILED, .serial = serial };
 	int ret = tell_born(serial);
 
 	failed.a = STEP_DESCRIPTORS;
 	if (!ret)
-		ret = keep_descriptors(channel);
+		ret = keep_descriptors(jail, channel);
 	if (!ret) {
 		failed.a = STEP_IDS;
-		ret = set_ids(ids);
+		ret = set_ids(jail->ids);
 	}
 	if (!ret) {
 		failed.a = STEP_CAPABILITIES;

@@ -7,10 +7,10 @@
 
 #include <stdint.h>
 
-#include "broker/ids.h"
+#include "broker/jail.h"
 
 /* Tells the broker BORN, then becomes the device; where a step fails, tells FAILED and exits. argv
  * ends with NULL. */
-_Noreturn void birth(uint32_t serial, int channel, const struct ids *ids, char *const *argv);
+_Noreturn void birth(const struct jail *jail, uint32_t serial, int channel, char *const *argv);
 
 #endif

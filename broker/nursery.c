@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -23,6 +25,7 @@ struct child {
 };
 
 static struct child children[NURSERY_CHILDREN];
+static const char *args[NURSERY_ARGS];
 
 static void tell(enum news_type type, uint32_t serial, int a, int b)
 {
@@ -52,7 +55,7 @@ static void spawn(const struct nursery *nursery, uint32_t serial, int channel)
 	}
 	pid = fork();
 	if (!pid)
-		birth(serial, channel, nursery->jail.ids, nursery->argv);
+		birth(&nursery->jail, serial, channel, (char *const *)args);
 	if (pid < 0) {
 		tell(NEWS_FAILED, serial, STEP_FORK, errno);
 		tell(NEWS_DIED, serial, 0, 0);
@@ -113,6 +116,33 @@ static void wake(int sig)
 	(void)sig; /* only so that ppoll returns */
 }
 
+/* argv of every device: the options given, its descriptors, what it has to go without. */
+static void args_make(const struct nursery *nursery)
+{
+	static char channel[32], control[32], worker[32], degraded[64];
+	const bool landlock = nursery->jail.missing & LAYER_BIT(LAYER_LANDLOCK);
+	const bool seccomp = nursery->jail.missing & LAYER_BIT(LAYER_SECCOMP);
+	size_t n = 0;
+
+	while (n < NURSERY_OPTIONS && nursery->options[n]) {
+		args[n] = nursery->options[n];
+		n++;
+	}
+	snprintf(channel, sizeof(channel), "--channel-fd=%d", JAIL_CHANNEL);
+	snprintf(control, sizeof(control), "--filter-fd=control:%d", JAIL_CONTROL);
+	snprintf(worker, sizeof(worker), "--filter-fd=worker:%d", JAIL_WORKER);
+	snprintf(degraded, sizeof(degraded), "--allow-degraded=%s%s%s", landlock ? "landlock" : "",
+		 landlock && seccomp ? "," : "", seccomp ? "seccomp" : "");
+	args[n++] = channel;
+	if (landlock || seccomp)
+		args[n++] = degraded;
+	if (!seccomp) {
+		args[n++] = control;
+		args[n++] = worker;
+	}
+	args[n] = NULL;
+}
+
 /* Waits for the broker to have written the id maps, then confines this process. */
 static void enter(struct nursery *nursery)
 {
@@ -124,6 +154,7 @@ static void enter(struct nursery *nursery)
 	if (read(orders, &order, sizeof(order)) == sizeof(order) && order.type == ORDER_CONFINE)
 		ret = jail_enter(&nursery->jail, &failed);
 	if (!ret) {
+		args_make(nursery);
 		tell(NEWS_UP, 0, nursery->jail.landlock_abi, (int)nursery->jail.missing);
 		return;
 	}

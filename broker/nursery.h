@@ -9,11 +9,14 @@
 
 /* Devices that exist at one time: those that serve or wait, and those that are slow to die. */
 #define NURSERY_CHILDREN 32
+#define NURSERY_ARGS	 64 /* of a device, with those added here and the NULL */
+#define NURSERY_OPTIONS	 (NURSERY_ARGS - 5)
 
 struct nursery {
 	struct jail jail;
-	pid_t broker;	   /* as the host sees it */
-	char *const *argv; /* of every device, NULL at the end */
+	pid_t broker;	      /* as the host sees it */
+	const char **options; /* of every device, its name first, NULL at the end: at most
+				 NURSERY_OPTIONS */
 };
 
 /* The rest of the spawner's life, on the broker's memory as it was at the clone. */

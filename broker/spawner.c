@@ -29,7 +29,6 @@
 #include "lib/util.h"
 
 #define START_MS 10000 /* for the spawner to confine itself */
-#define ARGS_MAX 64    /* of a device */
 
 struct spawner {
 	int orders; /* owned */
@@ -195,29 +194,13 @@ static int write_maps(pid_t pid, const struct ids *ids)
 	return ret ? ret : write_file(pid, "gid_map", gids);
 }
 
-/* argv of every device: the options given, then the descriptors it is born with. */
-static int device_args(const struct spawner_options *options, unsigned allowed,
-		       const char *argv[ARGS_MAX])
+static size_t count_options(const char **options)
 {
-	static char channel[32], control[32], worker[32];
 	size_t n = 0;
 
-	while (options->argv[n] && n < ARGS_MAX - 4) {
-		argv[n] = options->argv[n];
+	while (options[n])
 		n++;
-	}
-	if (options->argv[n])
-		return -E2BIG;
-	snprintf(channel, sizeof(channel), "--channel-fd=%d", JAIL_CHANNEL);
-	snprintf(control, sizeof(control), "--filter-fd=control:%d", JAIL_CONTROL);
-	snprintf(worker, sizeof(worker), "--filter-fd=worker:%d", JAIL_WORKER);
-	argv[n++] = channel;
-	if (!(allowed & layer_absent_in_build() & LAYER_BIT(LAYER_SECCOMP))) {
-		argv[n++] = control;
-		argv[n++] = worker;
-	}
-	argv[n] = NULL;
-	return 0;
+	return n;
 }
 
 static void read_namespaces(uint64_t inodes[LAYER_NAMESPACES])
@@ -278,7 +261,6 @@ static int bring_up(struct spawner *spawner, const struct spawner_options *optio
 		    int proc)
 {
 	const struct policies_role *roles = options->policies->roles;
-	const char *argv[ARGS_MAX];
 	struct nursery nursery = {
 		.jail = { .ids = options->ids,
 			  .fds = { [JAIL_CONTROL] = roles[ROLE_CONTROL].fd,
@@ -289,13 +271,13 @@ static int bring_up(struct spawner *spawner, const struct spawner_options *optio
 				   [JAIL_FILTER] = roles[ROLE_SPAWNER].fd },
 			  .allowed = options->allowed },
 		.broker = getpid(),
-		.argv = (char *const *)argv,
+		.options = options->argv,
 	};
 	struct order confine = { .type = ORDER_CONFINE };
-	int ret = device_args(options, options->allowed, argv);
+	int ret = 0;
 
-	if (ret < 0)
-		return ret;
+	if (count_options(options->argv) > NURSERY_OPTIONS)
+		return -E2BIG;
 	spawner->pid = clone_apart(options->allowed, &nursery.jail.missing, &spawner->pidfd);
 	if (!spawner->pid)
 		nursery_run(&nursery);
