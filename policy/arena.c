@@ -1,4 +1,5 @@
-/* Memory of one policy, owned by one thread of whoever parses. Trusts its caller's sizes only up to the limit. */
+/* Memory of one policy, owned by one thread of whoever parses. Trusts its caller's sizes only up to
+ * the limit. */
 #include "policy/arena.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
-/* Memory that is given back all at once, with a limit: what a hostile policy can make its reader hold is bounded. */
+/* Memory that is given back all at once, with a limit: what a hostile policy can make its reader
+ * hold is bounded. */
 #pragma once
 
 #include <stddef.h>

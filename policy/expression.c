@@ -1,8 +1,9 @@
-/* The right-hand side of a rule: values, comparisons, clauses, actions. Grammar, in the compiler's dialect (minijail0's is
- * the subset that its own messages describe):
+/* The right-hand side of a rule: values, comparisons, clauses, actions. Grammar, in the compiler's
+ *dialect (minijail0's is the subset that its own messages describe):
  *
  *	filter = action | clauses [ ";" action ]
- *	clauses = clause { "||" clause }	clause = atom { "&&" atom }	atom = "arg"N comparison value
+ *	clauses = clause { "||" clause }	clause = atom { "&&" atom }	atom = "arg"N
+ *comparison value
  *	value = term { "|" term }		term = [ "~" ] ( "(" value ")" | NAME | NUMBER )
  *	action = "1" | "allow" | "kill" | "kill-process" | ... | "return" value
  */
@@ -20,7 +21,9 @@ static bool strict(const struct policy_parser *parser)
 	return parser->options->dialect == POLICY_DIALECT_MINIJAIL;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static int digit_value(char c)
 {
@@ -42,7 +45,8 @@ static bool parse_number(struct policy_parser *parser, uint64_t *value)
 	int base = 10;
 
 	if (*at == '+' && parser->options->dialect == POLICY_DIALECT_COMPILER)
-		return parser_error(parser, &token, "minijail's compiler knows no '+' before a number");
+		return parser_error(parser, &token,
+				    "minijail's compiler knows no '+' before a number");
 	if (*at == '-' || *at == '+')
 		at++;
 	if (end - at > 2 && at[0] == '0' && (at[1] == 'x' || at[1] == 'X')) {
@@ -56,14 +60,17 @@ static bool parse_number(struct policy_parser *parser, uint64_t *value)
 		int digit = digit_value(*at);
 
 		if (digit >= base)
-			return parser_error(parser, &token, "'%.*s' is no number: '%c' is no digit of base %d",
+			return parser_error(parser, &token,
+					    "'%.*s' is no number: '%c' is no digit of base %d",
 					    (int)token.length, token.text, *at, base);
 		if (__builtin_mul_overflow(sum, (uint64_t)base, &sum) ||
 		    __builtin_add_overflow(sum, (uint64_t)digit, &sum))
-			return parser_error(parser, &token, "'%.*s' does not fit 64 bits", (int)token.length, token.text);
+			return parser_error(parser, &token, "'%.*s' does not fit 64 bits",
+					    (int)token.length, token.text);
 	}
 	if (negative && sum > (uint64_t)1 << 63)
-		return parser_error(parser, &token, "'%.*s' is below -2^63", (int)token.length, token.text);
+		return parser_error(parser, &token, "'%.*s' is below -2^63", (int)token.length,
+				    token.text);
 	*value = negative ? 0 - sum : sum;
 	parser_advance(parser);
 	return true;
@@ -82,8 +89,8 @@ static bool parse_constant(struct policy_parser *parser, uint64_t *value)
 			return true;
 		}
 	}
-	return parser_error(parser, &token, "unknown constant '%.*s' on %s", (int)token.length, token.text,
-			    policy_arch_name(parser->options->arch));
+	return parser_error(parser, &token, "unknown constant '%.*s' on %s", (int)token.length,
+			    token.text, policy_arch_name(parser->options->arch));
 }
 
 static bool parse_value(struct policy_parser *parser, uint64_t *value, unsigned depth);
@@ -96,18 +103,21 @@ static bool parse_term(struct policy_parser *parser, uint64_t *value, unsigned d
 	if (complement) {
 		parser_advance(parser);
 		if (parser->token.kind == TOKEN_TILDE)
-			return parser_error(parser, &parser->token, "'~~' is no value: the two cancel out");
+			return parser_error(parser, &parser->token,
+					    "'~~' is no value: the two cancel out");
 	}
 	if (parser->token.kind == TOKEN_OPEN_PAREN) {
 		const struct policy_token open = parser->token;
 
 		if (depth == NESTING)
-			return parser_error(parser, &open, "more than %d parentheses within each other", NESTING);
+			return parser_error(parser, &open,
+					    "more than %d parentheses within each other", NESTING);
 		parser_advance(parser);
 		if (!parse_value(parser, value, depth + 1))
 			return false;
 		if (parser->token.kind != TOKEN_CLOSE_PAREN)
-			return parser_error(parser, &open, "unclosed '(': found %s where ')' should be",
+			return parser_error(parser, &open,
+					    "unclosed '(': found %s where ')' should be",
 					    parser_found(parser, found));
 		parser_advance(parser);
 	} else if (parser->token.kind == TOKEN_NUMBER) {
@@ -132,14 +142,16 @@ static bool parse_value(struct policy_parser *parser, uint64_t *value, unsigned 
 
 	for (;; first = false) {
 		if (strict(parser) && !first && !parser->token.joined)
-			return parser_error(parser, &parser->token, "minijail0 takes no blank within a value");
+			return parser_error(parser, &parser->token,
+					    "minijail0 takes no blank within a value");
 		if (!parse_term(parser, &term, depth))
 			return false;
 		sum |= term;
 		if (parser->token.kind != TOKEN_PIPE)
 			break;
 		if (strict(parser) && !parser->token.joined)
-			return parser_error(parser, &parser->token, "minijail0 takes no blank within a value");
+			return parser_error(parser, &parser->token,
+					    "minijail0 takes no blank within a value");
 		parser_advance(parser);
 	}
 	*value = sum;
@@ -151,12 +163,15 @@ bool parser_value(struct policy_parser *parser, uint64_t *value)
 	return parse_value(parser, value, 0);
 }
 
-/* ---- expressions ------------------------------------------------------------------------------------------------------ */
+/* ---- expressions
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static bool is_argument(const struct policy_token *token)
 {
 	return token->kind == TOKEN_NAME && token->length >= 3 && !memcmp(token->text, "arg", 3) &&
-	       (token->length == 3 || (token->text[3] >= '0' && token->text[3] <= '9') || token->text[3] == '-');
+	       (token->length == 3 || (token->text[3] >= '0' && token->text[3] <= '9') ||
+		token->text[3] == '-');
 }
 
 static bool parse_argument(struct policy_parser *parser, uint8_t *argument)
@@ -168,7 +183,8 @@ static bool parse_argument(struct policy_parser *parser, uint8_t *argument)
 		return parser_error(parser, &token, "a comparison begins with arg0 to arg5, not %s",
 				    parser_found(parser, found));
 	if (token.length != 4 || token.text[3] < '0' || token.text[3] > '5')
-		return parser_error(parser, &token, "no argument '%.*s': system calls have arg0 to arg5",
+		return parser_error(parser, &token,
+				    "no argument '%.*s': system calls have arg0 to arg5",
 				    (int)token.length, token.text);
 	*argument = (uint8_t)(token.text[3] - '0');
 	parser_advance(parser);
@@ -190,7 +206,8 @@ static bool parse_comparison(struct policy_parser *parser, enum policy_compariso
 				    "a comparison (== != < <= > >= & in) should stand here, not %s",
 				    parser_found(parser, found));
 	if (strict(parser) && !parser->token.spaced)
-		return parser_error(parser, &parser->token, "minijail0 wants spaces around a comparison");
+		return parser_error(parser, &parser->token,
+				    "minijail0 wants spaces around a comparison");
 	parser_advance(parser);
 	return true;
 }
@@ -202,10 +219,12 @@ static bool parse_atom(struct policy_parser *parser, struct policy_atom **out)
 	if (!atom)
 		return false;
 	atom->place = parser_place(parser, &parser->token);
-	if (!parse_argument(parser, &atom->argument) || !parse_comparison(parser, &atom->comparison))
+	if (!parse_argument(parser, &atom->argument) ||
+	    !parse_comparison(parser, &atom->comparison))
 		return false;
 	if (strict(parser) && !parser->token.spaced && parser->token.kind != TOKEN_END)
-		return parser_error(parser, &parser->token, "minijail0 wants spaces around a comparison");
+		return parser_error(parser, &parser->token,
+				    "minijail0 wants spaces around a comparison");
 	if (!parser_value(parser, &atom->value))
 		return false;
 	*out = atom;
@@ -246,7 +265,9 @@ bool parser_clauses(struct policy_parser *parser, struct policy_clause **out)
 	}
 }
 
-/* ---- actions ---------------------------------------------------------------------------------------------------------- */
+/* ---- actions
+ * ----------------------------------------------------------------------------------------------------------
+ */
 
 static bool parse_return(struct policy_parser *parser, struct policy_action *action)
 {
@@ -258,14 +279,20 @@ static bool parse_return(struct policy_parser *parser, struct policy_action *act
 	first = parser->token;
 	if (first.kind == TOKEN_END || first.kind == TOKEN_SEMICOLON || first.kind == TOKEN_COMMA ||
 	    first.kind == TOKEN_CLOSE_BRACE)
-		return parser_error(parser, &word, "'return' needs an errno: minijail0 alone takes it for the default");
-	if (parser->options->dialect == POLICY_DIALECT_COMPILER && first.kind != TOKEN_NAME && first.kind != TOKEN_NUMBER)
-		return parser_error(parser, &first, "minijail's compiler takes one constant after 'return'");
+		return parser_error(
+			parser, &word,
+			"'return' needs an errno: minijail0 alone takes it for the default");
+	if (parser->options->dialect == POLICY_DIALECT_COMPILER && first.kind != TOKEN_NAME &&
+	    first.kind != TOKEN_NUMBER)
+		return parser_error(parser, &first,
+				    "minijail's compiler takes one constant after 'return'");
 	if (!parser_value(parser, &value))
 		return false;
-	if (parser->options->dialect == POLICY_DIALECT_COMPILER && first.text + first.length < parser->token.text &&
+	if (parser->options->dialect == POLICY_DIALECT_COMPILER &&
+	    first.text + first.length < parser->token.text &&
 	    memchr(first.text, '|', (size_t)(parser->token.text - first.text)))
-		return parser_error(parser, &first, "minijail's compiler takes one constant after 'return'");
+		return parser_error(parser, &first,
+				    "minijail's compiler takes one constant after 'return'");
 	if (value > 4095)
 		return parser_error(parser, &first, "an errno is 0 to 4095");
 	*action = (struct policy_action){ POLICY_ERRNO, (uint16_t)value };
@@ -300,9 +327,10 @@ static bool parse_action(struct policy_parser *parser, struct policy_action *act
 
 		if (!parse_number(parser, &value))
 			return false;
-		if (value != 1 || (token.length != 1 && parser->options->dialect != POLICY_DIALECT_COMPILER))
-			return parser_error(parser, &token, "'%.*s' is no action: 1 allows", (int)token.length,
-					    token.text);
+		if (value != 1 ||
+		    (token.length != 1 && parser->options->dialect != POLICY_DIALECT_COMPILER))
+			return parser_error(parser, &token, "'%.*s' is no action: 1 allows",
+					    (int)token.length, token.text);
 		*action = (struct policy_action){ POLICY_ALLOW, 0 };
 		return true;
 	}
@@ -310,7 +338,9 @@ static bool parse_action(struct policy_parser *parser, struct policy_action *act
 		if (!parser_is(parser, actions[i].word))
 			continue;
 		if (strict(parser))
-			return parser_error(parser, &token, "minijail0 knows the actions '1' and 'return ERRNO' only");
+			return parser_error(
+				parser, &token,
+				"minijail0 knows the actions '1' and 'return ERRNO' only");
 		*action = (struct policy_action){ actions[i].verdict, 0 };
 		parser_advance(parser);
 		return true;
@@ -328,9 +358,10 @@ static bool parse_contested(struct policy_parser *parser, struct policy_filter *
 	if (parser->options->denylist || parser->options->dialect == POLICY_DIALECT_COMPILER)
 		return true;
 	if (parser->options->dialect == POLICY_DIALECT_UNSAID)
-		return parser_error(parser, semicolon,
-				    "'EXPR; return E' allows where EXPR is true to minijail0, and denies there to "
-				    "minijail's compiler: say which with --dialect=minijail0 or --dialect=compiler");
+		return parser_error(
+			parser, semicolon,
+			"'EXPR; return E' allows where EXPR is true to minijail0, and denies there to "
+			"minijail's compiler: say which with --dialect=minijail0 or --dialect=compiler");
 	otherwise = parser_alloc(parser, sizeof(*otherwise));
 	if (!otherwise)
 		return false;
@@ -360,11 +391,13 @@ bool parser_filter(struct policy_parser *parser, bool in_set, struct policy_filt
 	semicolon = parser->token;
 	if (semicolon.kind != TOKEN_SEMICOLON)
 		return !parser->options->denylist ||
-		       parser_error(parser, &semicolon, "a rule of a denylist ends in '; return ERRNO'");
+		       parser_error(parser, &semicolon,
+				    "a rule of a denylist ends in '; return ERRNO'");
 	parser_advance(parser);
 	if (parser->token.kind == TOKEN_END)
 		return parser_error(parser, &semicolon, "an action should follow ';'");
 	if (!parse_action(parser, &filter->action))
 		return false;
-	return filter->action.verdict != POLICY_ERRNO || parse_contested(parser, filter, &semicolon);
+	return filter->action.verdict != POLICY_ERRNO ||
+	       parse_contested(parser, filter, &semicolon);
 }

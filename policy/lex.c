@@ -1,12 +1,15 @@
-/* The lexer: bytes of one hostile text to tokens, in the process that parses. It knows of the dialects what concerns
- * bytes: where a comment may stand, and what a backslash at the end of one does. */
+/* The lexer: bytes of one hostile text to tokens, in the process that parses. It knows of the
+ * dialects what concerns bytes: where a comment may stand, and what a backslash at the end of one
+ * does. */
 #include "policy/lex.h"
 
 #include <string.h>
 
 void lex_init(struct policy_lex *lex, const char *text, size_t size, enum policy_dialect dialect)
 {
-	*lex = (struct policy_lex){ .text = text, .size = size, .line = 1, .dialect = dialect, .fresh = true };
+	*lex = (struct policy_lex){
+		.text = text, .size = size, .line = 1, .dialect = dialect, .fresh = true
+	};
 }
 
 static int peek(const struct policy_lex *lex, size_t ahead)
@@ -31,7 +34,8 @@ static void next_line(struct policy_lex *lex)
 	lex->line_start = lex->at;
 }
 
-static struct policy_token token_at(const struct policy_lex *lex, enum policy_token_kind kind, size_t length)
+static struct policy_token token_at(const struct policy_lex *lex, enum policy_token_kind kind,
+				    size_t length)
 {
 	return (struct policy_token){
 		.kind = kind,
@@ -72,7 +76,8 @@ static void note_comment(struct policy_lex *lex, size_t length)
 	lex->commented = true;
 }
 
-/* "# @prove" at the start of a line: a statement in a comment's clothes, so that minijail reads past it. */
+/* "# @prove" at the start of a line: a statement in a comment's clothes, so that minijail reads
+ * past it. */
 static size_t hidden_statement(const struct policy_lex *lex)
 {
 	static const char word[] = "@prove";
@@ -92,7 +97,8 @@ static bool skip_comment(struct policy_lex *lex, struct policy_token *token)
 	size_t length = line_rest(lex);
 
 	if (!lex->fresh && lex->dialect == POLICY_DIALECT_MINIJAIL) {
-		*token = wrong(lex, length, "minijail0 takes '#' for a comment only at the start of a line");
+		*token = wrong(lex, length,
+			       "minijail0 takes '#' for a comment only at the start of a line");
 		return false;
 	}
 	note_comment(lex, length);
@@ -102,9 +108,10 @@ static bool skip_comment(struct policy_lex *lex, struct policy_token *token)
 	}
 	if (lex->dialect == POLICY_DIALECT_UNSAID) {
 		lex->at += length - 1;
-		*token = wrong(lex, 1,
-			       "a '\\' that ends a comment hides the next line from minijail0 but not from "
-			       "minijail's compiler: take it away");
+		*token = wrong(
+			lex, 1,
+			"a '\\' that ends a comment hides the next line from minijail0 but not from "
+			"minijail's compiler: take it away");
 		return false;
 	}
 	lex->at += length;
@@ -194,10 +201,13 @@ static struct policy_token lex_symbol(struct policy_lex *lex)
 	if (c == '\0')
 		return wrong(lex, 1, "NUL byte");
 	if (c == '\\')
-		return wrong(lex, 1, lex->size - lex->at == 1 ? "the file ends in a continued line" :
-								"'\\' continues a line only as its very last character");
+		return wrong(lex, 1,
+			     lex->size - lex->at == 1
+				     ? "the file ends in a continued line"
+				     : "'\\' continues a line only as its very last character");
 	if (c == '!')
-		return wrong(lex, 1, "'!' is no operator: the comparisons are == != < <= > >= & in");
+		return wrong(lex, 1,
+			     "'!' is no operator: the comparisons are == != < <= > >= & in");
 	return wrong(lex, 1, "no token of this language begins so");
 }
 
@@ -214,7 +224,8 @@ static struct policy_token lex_word(struct policy_lex *lex)
 			length++;
 		kind = TOKEN_NUMBER;
 	} else if (is_letter(c) || (c == '@' && is_letter(peek(lex, 1)))) {
-		for (int d = peek(lex, 1); is_letter(d) || is_digit(d) || d == '-' || d == '@'; d = peek(lex, length))
+		for (int d = peek(lex, 1); is_letter(d) || is_digit(d) || d == '-' || d == '@';
+		     d = peek(lex, length))
 			length++;
 		kind = c == '@' ? TOKEN_AT : TOKEN_NAME;
 	} else {
@@ -232,11 +243,13 @@ static struct policy_token lex_end(struct policy_lex *lex)
 	if (token.kind == TOKEN_EOF && !lex->fresh)
 		token.kind = TOKEN_END;
 	if (lex->at < lex->size) {
-		/* An empty line, or one of tokens: comments above do not reach past it (a rule takes them first). */
+		/* An empty line, or one of tokens: comments above do not reach past it (a rule
+		 * takes them first). */
 		if (lex->fresh && lex->text[lex->at] == '\n' && line_rest(lex) == 0) {
 			size_t start = lex->line_start;
 
-			while (start < lex->at && (lex->text[start] == ' ' || lex->text[start] == '\t'))
+			while (start < lex->at &&
+			       (lex->text[start] == ' ' || lex->text[start] == '\t'))
 				start++;
 			if (start == lex->at)
 				lex->above = lex->above_end = 0;

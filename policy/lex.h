@@ -47,7 +47,8 @@ struct policy_lex {
 	bool fresh;	   /* no token of this logical line yet */
 	bool commented;	   /* the last physical line was a comment, or belongs to a run of them */
 	const char *wrong; /* of the last TOKEN_WRONG */
-	/* Comments, for reasons: the lines above (until an empty one) and the one beside. Spans of the source. */
+	/* Comments, for reasons: the lines above (until an empty one) and the one beside. Spans of
+	 * the source. */
 	size_t above, above_end, beside, beside_end;
 };
 

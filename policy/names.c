@@ -1,4 +1,5 @@
-/* The tables of names, read-only, for any thread. They are made by names.gen.sh when the project is built. */
+/* The tables of names, read-only, for any thread. They are made by names.gen.sh when the project is
+ * built. */
 #include "policy/names.h"
 
 #include <errno.h>
@@ -49,16 +50,16 @@ static int compare_constant(const void *key, const void *member)
 
 int policy_syscall_number(enum policy_arch arch, const char *name)
 {
-	const struct name *found =
-		bsearch(name, archs[arch].by_name, archs[arch].count, sizeof(struct name), compare_name);
+	const struct name *found = bsearch(name, archs[arch].by_name, archs[arch].count,
+					   sizeof(struct name), compare_name);
 
 	return found ? (int)found->number : -ENOENT;
 }
 
 const char *policy_syscall_name(enum policy_arch arch, uint32_t number)
 {
-	const struct name *found =
-		bsearch(&number, archs[arch].by_number, archs[arch].count, sizeof(struct name), compare_number);
+	const struct name *found = bsearch(&number, archs[arch].by_number, archs[arch].count,
+					   sizeof(struct name), compare_number);
 
 	return found ? found->name : NULL;
 }
@@ -76,8 +77,8 @@ const char *policy_syscall_at(enum policy_arch arch, size_t index, uint32_t *num
 
 int policy_constant(enum policy_arch arch, const char *name, uint64_t *value)
 {
-	const struct constant *found =
-		bsearch(name, constants, COUNT(constants), sizeof(struct constant), compare_constant);
+	const struct constant *found = bsearch(name, constants, COUNT(constants),
+					       sizeof(struct constant), compare_constant);
 
 	if (!found || !(found->mask & 1u << arch))
 		return -ENOENT;
@@ -93,7 +94,8 @@ const char *policy_errno_name(enum policy_arch arch, unsigned number)
 		const char *name = constants[i].name;
 		bool second = false;
 
-		if (name[0] != 'E' || constants[i].value[arch] != number || !(constants[i].mask & 1u << arch))
+		if (name[0] != 'E' || constants[i].value[arch] != number ||
+		    !(constants[i].mask & 1u << arch))
 			continue;
 		for (size_t j = 0; j < COUNT(doubles); j++)
 			second |= !strcmp(name, doubles[j]);

@@ -1,5 +1,6 @@
-/* The parser's outside: one call reads a policy, hostile or not, in one thread, within bounded memory and depth, and
- * reports every line that is wrong. Its grammar lives in statement.c, expression.c and property.c. */
+/* The parser's outside: one call reads a policy, hostile or not, in one thread, within bounded
+ * memory and depth, and reports every line that is wrong. Its grammar lives in statement.c,
+ * expression.c and property.c. */
 #include "policy/parser.h"
 
 #include <errno.h>
@@ -9,9 +10,11 @@
 
 #include "policy/names.h"
 
-/* ---- what the parser's files share ------------------------------------------------------------------------------------ */
+/* ---- what the parser's files share
+ * ------------------------------------------------------------------------------------ */
 
-bool parser_error(struct policy_parser *parser, const struct policy_token *token, const char *format, ...)
+bool parser_error(struct policy_parser *parser, const struct policy_token *token,
+		  const char *format, ...)
 {
 	char message[512];
 	va_list args;
@@ -26,7 +29,8 @@ bool parser_error(struct policy_parser *parser, const struct policy_token *token
 	for (char *c = message; *c; c++)
 		if ((unsigned char)*c < ' ' || (unsigned char)*c >= 0x7f)
 			*c = '?';
-	source_complain(parser->source, parser->options->errors, parser_place(parser, token), token->length, "", message);
+	source_complain(parser->source, parser->options->errors, parser_place(parser, token),
+			token->length, "", message);
 	if (parser->errors == PARSER_ERRORS && parser->options->errors)
 		fprintf(parser->options->errors, "%s: too many errors\n", parser->source->name);
 	return false;
@@ -43,11 +47,12 @@ bool parser_is(const struct policy_parser *parser, const char *word)
 {
 	const struct policy_token *token = &parser->token;
 
-	return (token->kind == TOKEN_NAME || token->kind == TOKEN_AT) && token->length == strlen(word) &&
-	       !memcmp(token->text, word, token->length);
+	return (token->kind == TOKEN_NAME || token->kind == TOKEN_AT) &&
+	       token->length == strlen(word) && !memcmp(token->text, word, token->length);
 }
 
-struct policy_place parser_place(const struct policy_parser *parser, const struct policy_token *token)
+struct policy_place parser_place(const struct policy_parser *parser,
+				 const struct policy_token *token)
 {
 	return (struct policy_place){ parser->source->name, token->line, token->column };
 }
@@ -82,7 +87,9 @@ const char *parser_found(const struct policy_parser *parser, char buffer[64])
 	return buffer;
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static struct policy *policy_new(const struct policy_parse_options *options)
 {
@@ -132,7 +139,8 @@ static void read_policy(struct policy_parser *parser, struct policy_source *sour
 	for (;;) {
 		parser->bad_line = false;
 		parser_advance(parser);
-		if (parser->token.kind == TOKEN_EOF || parser->out_of_memory || parser->errors >= PARSER_ERRORS)
+		if (parser->token.kind == TOKEN_EOF || parser->out_of_memory ||
+		    parser->errors >= PARSER_ERRORS)
 			break;
 		if (parser->token.kind == TOKEN_END)
 			continue;
@@ -143,11 +151,13 @@ static void read_policy(struct policy_parser *parser, struct policy_source *sour
 	if (parser->options->denylist && !parser->denylist_said) {
 		parser->bad_line = false;
 		parser->token = (struct policy_token){ .text = "", .line = 1, .column = 1 };
-		parser_error(parser, &parser->token, "a file that is read with --denylist must say @denylist");
+		parser_error(parser, &parser->token,
+			     "a file that is read with --denylist must say @denylist");
 	}
 }
 
-static int parse_source(struct policy_source *source, const struct policy_parse_options *given, struct policy **out)
+static int parse_source(struct policy_source *source, const struct policy_parse_options *given,
+			struct policy **out)
 {
 	struct policy_parse_options options = *given;
 	struct policy_parser *parser = calloc(1, sizeof(*parser));
@@ -189,9 +199,9 @@ int policy_parse(const char *path, const struct policy_parse_options *options, s
 	if (err) {
 		if (options->errors)
 			fprintf(options->errors, "%s: cannot read it: %s\n", path,
-				err == -EFBIG  ? "it is larger than 1 MiB" :
-				err == -EINVAL ? "it is no regular file" :
-						 strerror(-err));
+				err == -EFBIG	 ? "it is larger than 1 MiB"
+				: err == -EINVAL ? "it is no regular file"
+						 : strerror(-err));
 		/* -EINVAL is kept for the text. */
 		return err == -EINVAL ? -EBADF : err;
 	}
@@ -200,8 +210,8 @@ int policy_parse(const char *path, const struct policy_parse_options *options, s
 	return err;
 }
 
-int policy_parse_text(const char *name, const char *text, size_t size, const struct policy_parse_options *options,
-		      struct policy **out)
+int policy_parse_text(const char *name, const char *text, size_t size,
+		      const struct policy_parse_options *options, struct policy **out)
 {
 	struct policy_source source = { .name = (char *)name, .text = (char *)text, .size = size };
 
@@ -245,7 +255,8 @@ void policy_free(struct policy *policy)
 		arena_free(policy->arena);
 }
 
-/* ---- words for actions and comparisons --------------------------------------------------------------------------------- */
+/* ---- words for actions and comparisons
+ * --------------------------------------------------------------------------------- */
 
 static const char *const verdict_names[] = {
 	[POLICY_KILL_PROCESS] = "kill-process",

@@ -29,13 +29,17 @@ struct policy_parser {
 
 /* ---- parse.c ---- */
 
-/* Reports at a token and marks the line bad; the second error of a line is not reported. False, to be returned. */
+/* Reports at a token and marks the line bad; the second error of a line is not reported. False, to
+ * be returned. */
 __attribute__((format(printf, 3, 4))) bool parser_error(struct policy_parser *parser,
-							const struct policy_token *token, const char *format, ...);
+							const struct policy_token *token,
+							const char *format, ...);
 void parser_advance(struct policy_parser *parser);
 bool parser_is(const struct policy_parser *parser, const char *word);
-struct policy_place parser_place(const struct policy_parser *parser, const struct policy_token *token);
-void *parser_alloc(struct policy_parser *parser, size_t size); /* NULL: out_of_memory is set, the line is bad */
+struct policy_place parser_place(const struct policy_parser *parser,
+				 const struct policy_token *token);
+void *parser_alloc(struct policy_parser *parser,
+		   size_t size); /* NULL: out_of_memory is set, the line is bad */
 char *parser_copy(struct policy_parser *parser, const struct policy_token *token);
 
 /* What stands there, for messages: "'x'" or "the end of the line". */

@@ -1,5 +1,5 @@
-/* "@prove": what an author promises of a policy, to be proven over all arguments by whoever compiles it. It is written in
- * a comment, so that minijail reads past it:
+/* "@prove": what an author promises of a policy, to be proven over all arguments by whoever
+ *compiles it. It is written in a comment, so that minijail reads past it:
  *
  *	# @prove never CALL, ... [: EXPR]	such a call is never let through
  *	# @prove only CALL, ... : EXPR		the call is let through with such arguments only
@@ -15,7 +15,8 @@
 
 #define CALLS 64
 
-/* Each named property is a list of "never" lines. Calls that an architecture does not have cannot be made there. */
+/* Each named property is a list of "never" lines. Calls that an architecture does not have cannot
+ * be made there. */
 static const struct {
 	const char *name, *call, *expression;
 } named[] = {
@@ -24,7 +25,8 @@ static const struct {
 	{ "no-executable-memory", "mprotect", "arg2 & PROT_EXEC" },
 	{ "no-executable-memory", "pkey_mprotect", "arg2 & PROT_EXEC" },
 	{ "no-executable-memory", "shmat", "arg2 & 0100000" }, /* SHM_EXEC */
-	{ "no-executable-memory", "personality", "arg0 & 0x400000 && arg0 != 0xffffffff" }, /* READ_IMPLIES_EXEC */
+	{ "no-executable-memory", "personality",
+	  "arg0 & 0x400000 && arg0 != 0xffffffff" }, /* READ_IMPLIES_EXEC */
 	{ "no-executable-memory", "uselib", "" },
 	{ "no-executable-memory", "map_shadow_stack", "" },
 	{ "no-executable-memory", "execve", "" },
@@ -60,8 +62,9 @@ static const struct {
 	{ "no-new-socket", "io_uring_setup", "" },
 };
 
-static bool add_property(struct policy_parser *parser, enum policy_claim claim, const char *text, const char *name,
-			 struct policy_clause *clauses, const struct policy_token *at)
+static bool add_property(struct policy_parser *parser, enum policy_claim claim, const char *text,
+			 const char *name, struct policy_clause *clauses,
+			 const struct policy_token *at)
 {
 	struct policy_property *property;
 	int number = policy_syscall_number(parser->options->arch, name);
@@ -86,7 +89,8 @@ static bool add_property(struct policy_parser *parser, enum policy_claim claim, 
 }
 
 /* The expressions of the table are this program's own text, read by the same parser. */
-static bool table_clauses(struct policy_parser *parser, const char *expression, struct policy_clause **out)
+static bool table_clauses(struct policy_parser *parser, const char *expression,
+			  struct policy_clause **out)
 {
 	struct policy_lex *outer = parser->lex, lex;
 	struct policy_token token = parser->token;
@@ -120,15 +124,17 @@ static bool parse_named(struct policy_parser *parser, const char *text)
 			return false;
 	}
 	if (!known)
-		return parser_error(parser, &token,
-				    "unknown property '%.*s': never, only, always, no-executable-memory, no-open, "
-				    "no-new-process and no-new-socket are known",
-				    (int)token.length, token.text);
+		return parser_error(
+			parser, &token,
+			"unknown property '%.*s': never, only, always, no-executable-memory, no-open, "
+			"no-new-process and no-new-socket are known",
+			(int)token.length, token.text);
 	parser_advance(parser);
 	return true;
 }
 
-static bool parse_names(struct policy_parser *parser, struct policy_token names[CALLS], size_t *count)
+static bool parse_names(struct policy_parser *parser, struct policy_token names[CALLS],
+			size_t *count)
 {
 	char found[64];
 
@@ -136,14 +142,18 @@ static bool parse_names(struct policy_parser *parser, struct policy_token names[
 		char name[64];
 
 		if (parser->token.kind != TOKEN_NAME)
-			return parser_error(parser, &parser->token, "the name of a system call should stand here, not %s",
+			return parser_error(parser, &parser->token,
+					    "the name of a system call should stand here, not %s",
 					    parser_found(parser, found));
 		if (*count == CALLS)
-			return parser_error(parser, &parser->token, "more than %d system calls in one property", CALLS);
-		snprintf(name, sizeof(name), "%.*s", (int)(parser->token.length & 63), parser->token.text);
+			return parser_error(parser, &parser->token,
+					    "more than %d system calls in one property", CALLS);
+		snprintf(name, sizeof(name), "%.*s", (int)(parser->token.length & 63),
+			 parser->token.text);
 		for (int arch = 0, seen = 0;; arch++) {
 			if (arch == POLICY_ARCHES && !seen)
-				return parser_error(parser, &parser->token, "unknown system call '%s'", name);
+				return parser_error(parser, &parser->token,
+						    "unknown system call '%s'", name);
 			if (arch == POLICY_ARCHES)
 				break;
 			seen |= policy_syscall_number((enum policy_arch)arch, name) >= 0;
@@ -159,7 +169,8 @@ static const char *property_text(struct policy_parser *parser, const struct poli
 {
 	const struct policy_lex *lex = parser->lex;
 	const char *end = memchr(from->text, '\n', lex->size - (size_t)(from->text - lex->text));
-	size_t length = end ? (size_t)(end - from->text) : lex->size - (size_t)(from->text - lex->text);
+	size_t length =
+		end ? (size_t)(end - from->text) : lex->size - (size_t)(from->text - lex->text);
 	char *text = parser_alloc(parser, length + 1);
 
 	for (size_t i = 0; text && i < length; i++)
@@ -179,11 +190,14 @@ bool parser_property(struct policy_parser *parser)
 	parser_advance(parser);
 	first = parser->token;
 	if (first.kind != TOKEN_NAME)
-		return parser_error(parser, &first, "a property should follow, not %s", parser_found(parser, found));
+		return parser_error(parser, &first, "a property should follow, not %s",
+				    parser_found(parser, found));
 	text = property_text(parser, &first);
 	if (!text)
 		return false;
-	claim = parser_is(parser, "never") ? POLICY_NEVER : parser_is(parser, "only") ? POLICY_ONLY : POLICY_ALWAYS;
+	claim = parser_is(parser, "never")  ? POLICY_NEVER
+		: parser_is(parser, "only") ? POLICY_ONLY
+					    : POLICY_ALWAYS;
 	if (claim == POLICY_ALWAYS && !parser_is(parser, "always")) {
 		if (!parse_named(parser, text))
 			return false;
@@ -205,6 +219,7 @@ bool parser_property(struct policy_parser *parser)
 		}
 	}
 	if (parser->token.kind != TOKEN_END)
-		return parser_error(parser, &parser->token, "the property ends before %s", parser_found(parser, found));
+		return parser_error(parser, &parser->token, "the property ends before %s",
+				    parser_found(parser, found));
 	return true;
 }

@@ -1,5 +1,5 @@
-/* Reads policy files and shows what is wrong in them. The files may be anything: sizes are bounded, and what is printed
- * of them is stripped of bytes that would drive a terminal. */
+/* Reads policy files and shows what is wrong in them. The files may be anything: sizes are bounded,
+ * and what is printed of them is stripped of bytes that would drive a terminal. */
 #include "policy/source.h"
 
 #include <errno.h>
@@ -81,15 +81,16 @@ static void put_visible(FILE *to, char c)
 	fputc(c == '\t' || (c >= ' ' && c < 0x7f) ? c : '?', to);
 }
 
-void source_complain(const struct policy_source *source, FILE *to, struct policy_place place, size_t length,
-		     const char *kind, const char *message)
+void source_complain(const struct policy_source *source, FILE *to, struct policy_place place,
+		     size_t length, const char *kind, const char *message)
 {
 	size_t size, from = 0, column = place.column - 1;
 	const char *line;
 
 	if (!to)
 		return;
-	fprintf(to, "%s:%u:%u: %s%s%s\n", place.file, place.line, place.column, kind, *kind ? ": " : "", message);
+	fprintf(to, "%s:%u:%u: %s%s%s\n", place.file, place.line, place.column, kind,
+		*kind ? ": " : "", message);
 	line = source_line(source, place.line, &size);
 	if (column > size)
 		column = size;

@@ -17,10 +17,11 @@ struct policy_source {
 	ino_t inode;
 };
 
-/* Reads the regular file NAME whole. -EFBIG above the limit, -EINVAL for what is not a file, -errno. */
+/* Reads the regular file NAME whole. -EFBIG above the limit, -EINVAL for what is not a file,
+ * -errno. */
 int source_read(struct policy_source *source, const char *name);
 void source_close(struct policy_source *source);
 
 /* "NAME:LINE:COLUMN: [KIND: ]MESSAGE", the line, and a caret under LENGTH bytes of it. */
-void source_complain(const struct policy_source *source, FILE *to, struct policy_place place, size_t length,
-		     const char *kind, const char *message);
+void source_complain(const struct policy_source *source, FILE *to, struct policy_place place,
+		     size_t length, const char *kind, const char *message);

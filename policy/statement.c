@@ -1,8 +1,9 @@
-/* The lines of a policy: rules, and the words that begin with "@". A file is read in place where another includes it.
+/* The lines of a policy: rules, and the words that begin with "@". A file is read in place where
+ *another includes it.
  *
- *	statement = "@include" path | "@frequency" path | "@default" action | "@denylist" | "# @prove" property | rule
- *	rule = calls ":" filters	calls = call | "{" call { "," call } "}"	call = NAME [ "[" metadata "]" ]
- *	filters = filter | "{" filter { "," filter } "}"
+ *	statement = "@include" path | "@frequency" path | "@default" action | "@denylist" | "#
+ *@prove" property | rule rule = calls ":" filters	calls = call | "{" call { "," call } "}"
+ *call = NAME [ "[" metadata "]" ] filters = filter | "{" filter { "," filter } "}"
  */
 #include "policy/parser.h"
 
@@ -13,11 +14,13 @@
 
 #include "policy/names.h"
 
-#define DEPTH	     9	    /* files within each other */
-#define CALLS	     256    /* of one rule */
+#define DEPTH	     9	 /* files within each other */
+#define CALLS	     256 /* of one rule */
 #define WEIGHT_LIMIT (1ull << 48)
 
-/* ---- calls ------------------------------------------------------------------------------------------------------------ */
+/* ---- calls
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 struct calls {
 	struct {
@@ -28,9 +31,11 @@ struct calls {
 	bool elsewhere; /* one was dropped: it belongs to another architecture */
 };
 
-/* minijail's own list (gen_arch, tools/arch.py): a name outside it is a slip, and would drop the rule in silence. */
-static const char *const known_archs[] = { "arm", "arm64", "aarch64", "mips", "mips64", "ppc", "ppc64", "riscv32",
-					   "riscv64", "s390", "s390x", "x86", "x86_64" };
+/* minijail's own list (gen_arch, tools/arch.py): a name outside it is a slip, and would drop the
+ * rule in silence. */
+static const char *const known_archs[] = { "arm",   "arm64", "aarch64", "mips",	   "mips64",
+					   "ppc",   "ppc64", "riscv32", "riscv64", "s390",
+					   "s390x", "x86",   "x86_64" };
 
 static bool token_is(const struct policy_token *token, const char *word)
 {
@@ -50,7 +55,8 @@ static bool parse_arch(struct policy_parser *parser, bool *here)
 			*here = true;
 		return true;
 	}
-	return parser_error(parser, token, "unknown architecture '%.*s': x86_64, arm64 and riscv64 are known here",
+	return parser_error(parser, token,
+			    "unknown architecture '%.*s': x86_64, arm64 and riscv64 are known here",
 			    (int)token->length, token->text);
 }
 
@@ -82,7 +88,8 @@ static bool parse_pair(struct policy_parser *parser, bool *arch_said, bool *here
 		return false;
 	for (;;) {
 		if (parser->token.kind != TOKEN_NAME)
-			return parser_error(parser, &parser->token, "a value of the key should stand here, not %s",
+			return parser_error(parser, &parser->token,
+					    "a value of the key should stand here, not %s",
 					    parser_found(parser, found));
 		if (is_arch && !parse_arch(parser, here))
 			return false;
@@ -102,16 +109,18 @@ static bool parse_metadata(struct policy_parser *parser, bool *here)
 	char found[64];
 
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL)
-		return parser_error(parser, &open, "minijail0 knows no '[...]' after a system call");
+		return parser_error(parser, &open,
+				    "minijail0 knows no '[...]' after a system call");
 	parser_advance(parser);
 	for (size_t n = 0;; n++) {
 		if (n == sizeof(keys) / sizeof(keys[0]))
 			return parser_error(parser, &parser->token, "more than 16 keys");
 		keys[n] = parser->token;
 		for (size_t i = 0; i < n; i++)
-			if (keys[i].length == keys[n].length && !memcmp(keys[i].text, keys[n].text, keys[n].length))
-				return parser_error(parser, &keys[n], "key '%.*s' is said twice", (int)keys[n].length,
-						    keys[n].text);
+			if (keys[i].length == keys[n].length &&
+			    !memcmp(keys[i].text, keys[n].text, keys[n].length))
+				return parser_error(parser, &keys[n], "key '%.*s' is said twice",
+						    (int)keys[n].length, keys[n].text);
 		if (!parse_pair(parser, &arch_said, &arch_here))
 			return false;
 		if (parser->token.kind != TOKEN_SEMICOLON)
@@ -126,23 +135,24 @@ static bool parse_metadata(struct policy_parser *parser, bool *here)
 	return true;
 }
 
-static bool call_number(struct policy_parser *parser, const struct policy_token *token, uint32_t *number)
+static bool call_number(struct policy_parser *parser, const struct policy_token *token,
+			uint32_t *number)
 {
 	const char *arch = policy_arch_name(parser->options->arch);
 	char name[64];
 	int found = -ENOENT;
 
 	if (memchr(token->text, '@', token->length))
-		return parser_error(parser, token, "no group of system calls '%.*s' is known here", (int)token->length,
-				    token->text);
+		return parser_error(parser, token, "no group of system calls '%.*s' is known here",
+				    (int)token->length, token->text);
 	if (token->length < sizeof(name)) {
 		memcpy(name, token->text, token->length);
 		name[token->length] = '\0';
 		found = policy_syscall_number(parser->options->arch, name);
 	}
 	if (found < 0 || found >= PARSER_NUMBERS)
-		return parser_error(parser, token, "unknown system call '%.*s' on %s", (int)token->length, token->text,
-				    arch);
+		return parser_error(parser, token, "unknown system call '%.*s' on %s",
+				    (int)token->length, token->text, arch);
 	*number = (uint32_t)found;
 	return true;
 }
@@ -154,10 +164,12 @@ static bool parse_call(struct policy_parser *parser, struct calls *calls)
 	char found[64];
 
 	if (token.kind == TOKEN_NUMBER)
-		return parser_error(parser, &token, "a system call is given by name, not by number '%.*s'",
+		return parser_error(parser, &token,
+				    "a system call is given by name, not by number '%.*s'",
 				    (int)token.length, token.text);
 	if (token.kind != TOKEN_NAME)
-		return parser_error(parser, &token, "the name of a system call should stand here, not %s",
+		return parser_error(parser, &token,
+				    "the name of a system call should stand here, not %s",
 				    parser_found(parser, found));
 	if (calls->count == CALLS)
 		return parser_error(parser, &token, "more than %d system calls in one rule", CALLS);
@@ -193,7 +205,9 @@ static bool parse_calls(struct policy_parser *parser, struct calls *calls)
 	return true;
 }
 
-/* ---- rules ------------------------------------------------------------------------------------------------------------ */
+/* ---- rules
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 static bool parse_filters(struct policy_parser *parser, struct policy_filter **out)
 {
@@ -202,7 +216,8 @@ static bool parse_filters(struct policy_parser *parser, struct policy_filter **o
 	char found[64];
 
 	if (open.kind == TOKEN_END)
-		return parser_error(parser, &open, "an empty rule: what is allowed should follow ':'");
+		return parser_error(parser, &open,
+				    "an empty rule: what is allowed should follow ':'");
 	if (open.kind != TOKEN_OPEN_BRACE)
 		return parser_filter(parser, false, out);
 	do {
@@ -219,7 +234,8 @@ static bool parse_filters(struct policy_parser *parser, struct policy_filter **o
 	return true;
 }
 
-/* A comment without its marks, its lines joined by blanks; bytes that would drive a terminal become "?". */
+/* A comment without its marks, its lines joined by blanks; bytes that would drive a terminal become
+ * "?". */
 static const char *comment_text(struct policy_parser *parser, size_t from, size_t to)
 {
 	char *out = parser_alloc(parser, to - from + 1);
@@ -255,7 +271,8 @@ static const char *reason(struct policy_parser *parser)
 }
 
 /* Filters are shared by no two rules: each rule appends to its own list. */
-static struct policy_filter *copy_filters(struct policy_parser *parser, const struct policy_filter *from)
+static struct policy_filter *copy_filters(struct policy_parser *parser,
+					  const struct policy_filter *from)
 {
 	struct policy_filter *first = NULL, **tail = &first;
 
@@ -277,23 +294,29 @@ static struct policy_filter *last_filter(struct policy_filter *filter)
 	return filter;
 }
 
-/* Rules of one call are one list of filters, in the order of the text, unless the dialect knows one rule a call. */
-static bool check_repeated(struct policy_parser *parser, const struct policy_token *token, struct policy_rule *rule)
+/* Rules of one call are one list of filters, in the order of the text, unless the dialect knows one
+ * rule a call. */
+static bool check_repeated(struct policy_parser *parser, const struct policy_token *token,
+			   struct policy_rule *rule)
 {
 	const struct policy_filter *last;
 
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL)
-		return parser_error(parser, token, "a second rule for '%s' (minijail0 takes one): the first is at %s:%u:%u",
-				    rule->name, rule->place.file, rule->place.line, rule->place.column);
+		return parser_error(
+			parser, token,
+			"a second rule for '%s' (minijail0 takes one): the first is at %s:%u:%u",
+			rule->name, rule->place.file, rule->place.line, rule->place.column);
 	last = last_filter(rule->filters);
 	if (!last->clauses)
-		return parser_error(parser, token, "never reached: '%s' is decided whatever its arguments at %s:%u:%u",
-				    rule->name, last->place.file, last->place.line, last->place.column);
+		return parser_error(
+			parser, token,
+			"never reached: '%s' is decided whatever its arguments at %s:%u:%u",
+			rule->name, last->place.file, last->place.line, last->place.column);
 	return true;
 }
 
-static bool add_rule(struct policy_parser *parser, const struct policy_token *token, uint32_t number,
-		     const struct policy_filter *filters, const char *why)
+static bool add_rule(struct policy_parser *parser, const struct policy_token *token,
+		     uint32_t number, const struct policy_filter *filters, const char *why)
 {
 	struct policy_rule *rule = parser->rules[number];
 	struct policy_filter *own;
@@ -332,7 +355,8 @@ static bool check_reachable(struct policy_parser *parser, const struct policy_fi
 						   .line = f->next->place.line,
 						   .column = f->next->place.column };
 
-			return parser_error(parser, &at, "never reached: the filter before it matches always");
+			return parser_error(parser, &at,
+					    "never reached: the filter before it matches always");
 		}
 	}
 	return true;
@@ -348,13 +372,15 @@ static bool parse_rule(struct policy_parser *parser)
 	if (!parse_calls(parser, &calls))
 		return false;
 	if (parser->token.kind != TOKEN_COLON)
-		return parser_error(parser, &parser->token, "':' should follow the system call, not %s",
+		return parser_error(parser, &parser->token,
+				    "':' should follow the system call, not %s",
 				    parser_found(parser, found));
 	parser_advance(parser);
 	if (!parse_filters(parser, &filters) || !check_reachable(parser, filters))
 		return false;
 	if (parser->token.kind != TOKEN_END)
-		return parser_error(parser, &parser->token, "the rule ends before %s", parser_found(parser, found));
+		return parser_error(parser, &parser->token, "the rule ends before %s",
+				    parser_found(parser, found));
 	why = reason(parser);
 	for (size_t i = 0; i < calls.count; i++)
 		if (!add_rule(parser, &calls.at[i].token, calls.at[i].number, filters, why))
@@ -362,7 +388,9 @@ static bool parse_rule(struct policy_parser *parser)
 	return true;
 }
 
-/* ---- words ------------------------------------------------------------------------------------------------------------ */
+/* ---- words
+ * ------------------------------------------------------------------------------------------------------------
+ */
 
 /* "/x" stays, "./x" is relative to the file that says so. */
 static bool parse_path(struct policy_parser *parser, struct policy_token *at, char **out)
@@ -379,7 +407,8 @@ static bool parse_path(struct policy_parser *parser, struct policy_token *at, ch
 	if (path.kind != TOKEN_PATH)
 		return parser_error(parser, &path, "a path should follow");
 	if (path.text[0] != '/' && (path.length < 3 || path.text[0] != '.' || path.text[1] != '/'))
-		return parser_error(parser, &path, "a path begins with '/' or './' (beside this file)");
+		return parser_error(parser, &path,
+				    "a path begins with '/' or './' (beside this file)");
 	parser_advance(parser);
 	if (parser->token.kind != TOKEN_END)
 		return parser_error(parser, &parser->token, "nothing may follow the path");
@@ -456,7 +485,8 @@ static bool parse_include(struct policy_parser *parser)
 	char *path;
 
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL && parser->depth > 1)
-		return parser_error(parser, &parser->token, "minijail0 lets no included file include another");
+		return parser_error(parser, &parser->token,
+				    "minijail0 lets no included file include another");
 	if (!parse_path(parser, &at, &path) || !open_source(parser, &at, path, &source))
 		return false;
 	parser->denylist_said = false;
@@ -481,7 +511,8 @@ static bool parse_weight(struct policy_parser *parser)
 		return false;
 	number = parser->token;
 	if (number.kind != TOKEN_NUMBER || number.text[0] == '-')
-		return parser_error(parser, &number, "how often the call is made should stand here, not %s",
+		return parser_error(parser, &number,
+				    "how often the call is made should stand here, not %s",
 				    parser_found(parser, found));
 	if (!parser_value(parser, &weight))
 		return false;
@@ -525,26 +556,32 @@ static bool parse_default(struct policy_parser *parser)
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL)
 		return parser_error(parser, &word, "minijail0 knows no @default");
 	if (parser->options->denylist)
-		return parser_error(parser, &word, "a denylist has no @default: what it does not name is allowed");
+		return parser_error(parser, &word,
+				    "a denylist has no @default: what it does not name is allowed");
 	if (parser->default_place.line)
 		return parser_error(parser, &word, "a second @default: the first is at %s:%u:%u",
 				    parser->default_place.file, parser->default_place.line,
 				    parser->default_place.column);
 	parser_advance(parser);
 	token = parser->token;
-	snprintf(name, sizeof(name), "%.*s", (int)(token.length < 31 ? token.length : 31), token.text);
-	if (token.kind != TOKEN_NAME || policy_action_parse(strcmp(name, "kill") ? name : "kill-thread", &action) < 0)
-		return parser_error(parser, &token,
-				    "kill-process, kill-thread, kill, trap or user-notify should stand here, not %s",
-				    parser_found(parser, found));
-	if (action.verdict == POLICY_ALLOW || action.verdict == POLICY_LOG || action.verdict == POLICY_TRACE ||
-	    action.verdict == POLICY_ERRNO)
-		return parser_error(parser, &token,
-				    "'%s' lets too much through for a policy's own default: give it with --default-action",
-				    name);
+	snprintf(name, sizeof(name), "%.*s", (int)(token.length < 31 ? token.length : 31),
+		 token.text);
+	if (token.kind != TOKEN_NAME ||
+	    policy_action_parse(strcmp(name, "kill") ? name : "kill-thread", &action) < 0)
+		return parser_error(
+			parser, &token,
+			"kill-process, kill-thread, kill, trap or user-notify should stand here, not %s",
+			parser_found(parser, found));
+	if (action.verdict == POLICY_ALLOW || action.verdict == POLICY_LOG ||
+	    action.verdict == POLICY_TRACE || action.verdict == POLICY_ERRNO)
+		return parser_error(
+			parser, &token,
+			"'%s' lets too much through for a policy's own default: give it with --default-action",
+			name);
 	parser_advance(parser);
 	if (parser->token.kind != TOKEN_END)
-		return parser_error(parser, &parser->token, "nothing may follow the default action");
+		return parser_error(parser, &parser->token,
+				    "nothing may follow the default action");
 	parser->default_place = parser_place(parser, &word);
 	if (!parser->options->default_given)
 		parser->policy->default_action = action;
@@ -557,7 +594,8 @@ static bool parse_denylist(struct policy_parser *parser)
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL)
 		return parser_error(parser, &parser->token, "minijail0 knows no @denylist");
 	if (!parser->options->denylist)
-		return parser_error(parser, &parser->token, "a denylist is read with --denylist only");
+		return parser_error(parser, &parser->token,
+				    "a denylist is read with --denylist only");
 	if (parser->denylist_said)
 		return parser_error(parser, &parser->token, "@denylist is said twice");
 	parser->denylist_said = true;
@@ -582,10 +620,13 @@ bool parser_statement(struct policy_parser *parser)
 			return parse_denylist(parser);
 		if (parser_is(parser, "@prove"))
 			return parser_property(parser);
-		return parser_error(parser, &token, "unknown word '%.*s': @include, @frequency, @default and @denylist are",
-				    (int)token.length, token.text);
+		return parser_error(
+			parser, &token,
+			"unknown word '%.*s': @include, @frequency, @default and @denylist are",
+			(int)token.length, token.text);
 	}
 	if (token.kind == TOKEN_COLON)
-		return parser_error(parser, &token, "the name of a system call should stand before ':'");
+		return parser_error(parser, &token,
+				    "the name of a system call should stand before ':'");
 	return parse_rule(parser);
 }

@@ -31,3 +31,8 @@ int filter_syscalls(const char *path, const struct filter_options *options, cons
 
 /* SHA-256 over the instructions' bytes, in lower-case hex with its NUL. */
 void filter_sha256(const struct sock_filter *insns, unsigned short len, char hex[65]);
+
+/* The two halves of filter_build(), for who has the text already; PATH stands in messages. */
+int filter_compile(const struct policy *policy, const char *path, FILE *errors, struct filter *out);
+int filter_prove(const struct policy *policy, const char *path, const struct sock_filter *insns,
+		 size_t len, FILE *errors);
