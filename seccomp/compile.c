@@ -1,12 +1,13 @@
-/* The compiler: a policy's rules to a decision graph, and that to BPF, in whatever process builds filters. The policy is
- * trusted to be well-formed and nothing else; the result is trusted by nobody before verify.c has proven it.
+/* The compiler: a policy's rules to a decision graph, and that to BPF, in whatever process builds
+ *filters. The policy is trusted to be well-formed and nothing else; the result is trusted by nobody
+ *before verify.c has proven it.
  *
  *	arch is this one?  no: kill
  *	search tree over nr (dispatch.c), which ends in a verdict or in
  *	the call's filters: each comparison of 64 bits is one or two of 32
  *
- * What a call's number decides alone is decided before any argument is loaded: the kernel finds those out (5.11) and
- * answers them without running the filter. */
+ * What a call's number decides alone is decided before any argument is loaded: the kernel finds
+ *those out (5.11) and answers them without running the filter. */
 #include "seccomp/compile.h"
 
 #include <errno.h>
@@ -49,7 +50,9 @@ uint32_t compile_action(struct policy_action action)
 	return actions[action.verdict] | action.number;
 }
 
-/* ---- arguments -------------------------------------------------------------------------------------------------------- */
+/* ---- arguments
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 static unsigned low_word(unsigned argument)
 {
@@ -61,7 +64,8 @@ static unsigned high_word(unsigned argument)
 	return 5 + 2 * argument;
 }
 
-static uint32_t at_least(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes, uint32_t no)
+static uint32_t at_least(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes,
+			 uint32_t no)
 {
 	uint32_t high = (uint32_t)(value >> 32), low = (uint32_t)value;
 	uint32_t below;
@@ -73,25 +77,29 @@ static uint32_t at_least(struct graph *graph, unsigned argument, uint64_t value,
 	if (high == 0)
 		return graph_test(graph, high_word(argument), GRAPH_EQ, 0, below, yes);
 	below = graph_test(graph, high_word(argument), GRAPH_EQ, high, below, no);
-	return high == UINT32_MAX ? below :
-				    graph_test(graph, high_word(argument), GRAPH_GE, high + 1, yes, below);
+	return high == UINT32_MAX
+		       ? below
+		       : graph_test(graph, high_word(argument), GRAPH_GE, high + 1, yes, below);
 }
 
-static uint32_t equal(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes, uint32_t no)
+static uint32_t equal(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes,
+		      uint32_t no)
 {
 	uint32_t low = graph_test(graph, low_word(argument), GRAPH_EQ, (uint32_t)value, yes, no);
 
 	return graph_test(graph, high_word(argument), GRAPH_EQ, (uint32_t)(value >> 32), low, no);
 }
 
-static uint32_t any_bit(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes, uint32_t no)
+static uint32_t any_bit(struct graph *graph, unsigned argument, uint64_t value, uint32_t yes,
+			uint32_t no)
 {
 	uint32_t low = graph_test(graph, low_word(argument), GRAPH_SET, (uint32_t)value, yes, no);
 
 	return graph_test(graph, high_word(argument), GRAPH_SET, (uint32_t)(value >> 32), yes, low);
 }
 
-static uint32_t compile_atom(struct graph *graph, const struct policy_atom *atom, uint32_t yes, uint32_t no)
+static uint32_t compile_atom(struct graph *graph, const struct policy_atom *atom, uint32_t yes,
+			     uint32_t no)
 {
 	switch (atom->comparison) {
 	case POLICY_EQ:
@@ -103,9 +111,13 @@ static uint32_t compile_atom(struct graph *graph, const struct policy_atom *atom
 	case POLICY_LT:
 		return at_least(graph, atom->argument, atom->value, no, yes);
 	case POLICY_GT:
-		return atom->value == UINT64_MAX ? no : at_least(graph, atom->argument, atom->value + 1, yes, no);
+		return atom->value == UINT64_MAX
+			       ? no
+			       : at_least(graph, atom->argument, atom->value + 1, yes, no);
 	case POLICY_LE:
-		return atom->value == UINT64_MAX ? yes : at_least(graph, atom->argument, atom->value + 1, no, yes);
+		return atom->value == UINT64_MAX
+			       ? yes
+			       : at_least(graph, atom->argument, atom->value + 1, no, yes);
 	case POLICY_ANY:
 		return any_bit(graph, atom->argument, atom->value, yes, no);
 	case POLICY_IN:
@@ -114,9 +126,11 @@ static uint32_t compile_atom(struct graph *graph, const struct policy_atom *atom
 	return GRAPH_NONE;
 }
 
-/* ---- filters: lists are read forward and compiled backward, so they are laid out in arrays first ------------------------ */
+/* ---- filters: lists are read forward and compiled backward, so they are laid out in arrays first
+ * ------------------------ */
 
-static uint32_t compile_clause(struct graph *graph, const struct policy_clause *clause, uint32_t yes, uint32_t no)
+static uint32_t compile_clause(struct graph *graph, const struct policy_clause *clause,
+			       uint32_t yes, uint32_t no)
 {
 	const struct policy_atom **atoms;
 	size_t count = 0;
@@ -135,7 +149,8 @@ static uint32_t compile_clause(struct graph *graph, const struct policy_clause *
 	return yes;
 }
 
-static uint32_t compile_clauses(struct graph *graph, const struct policy_clause *list, uint32_t yes, uint32_t no)
+static uint32_t compile_clauses(struct graph *graph, const struct policy_clause *list, uint32_t yes,
+				uint32_t no)
 {
 	const struct policy_clause **clauses;
 	size_t count = 0;
@@ -154,7 +169,8 @@ static uint32_t compile_clauses(struct graph *graph, const struct policy_clause 
 	return no;
 }
 
-static uint32_t compile_filters(struct graph *graph, const struct policy_filter *list, uint32_t otherwise)
+static uint32_t compile_filters(struct graph *graph, const struct policy_filter *list,
+				uint32_t otherwise)
 {
 	const struct policy_filter **filters;
 	uint32_t node = otherwise;
@@ -172,13 +188,17 @@ static uint32_t compile_filters(struct graph *graph, const struct policy_filter 
 		const struct policy_filter *f = filters[--count];
 		uint32_t action = graph_return(graph, compile_action(f->action));
 
-		node = f->clauses && action != GRAPH_NONE ? compile_clauses(graph, f->clauses, action, node) : action;
+		node = f->clauses && action != GRAPH_NONE
+			       ? compile_clauses(graph, f->clauses, action, node)
+			       : action;
 	}
 	free(filters);
 	return graph_simplify(graph, node);
 }
 
-/* ---- the whole -------------------------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * --------------------------------------------------------------------------------------------------------
+ */
 
 struct segments {
 	struct dispatch_segment *at;
@@ -196,15 +216,17 @@ static void segment_add(struct segments *segments, uint32_t first, uint32_t node
 	}
 	if (last)
 		last->last = first - 1;
-	segments->at[segments->count++] = (struct dispatch_segment){ first, UINT32_MAX, node, weight };
+	segments->at[segments->count++] =
+		(struct dispatch_segment){ first, UINT32_MAX, node, weight };
 }
 
-/* x32 shares the architecture with x86_64: its numbers have this bit. A denylist names the others only, so they would all
- * slip past it; -1 is what a tracer writes to skip a call. */
+/* x32 shares the architecture with x86_64: its numbers have this bit. A denylist names the others
+ * only, so they would all slip past it; -1 is what a tracer writes to skip a call. */
 #define X32_FIRST 0x40000000u
 #define X32_LAST  0xfffffffeu
 
-static uint32_t compile_calls(struct graph *graph, const struct policy *policy, uint32_t otherwise, uint32_t foreign)
+static uint32_t compile_calls(struct graph *graph, const struct policy *policy, uint32_t otherwise,
+			      uint32_t foreign)
 {
 	struct segments segments = { .count = 0 };
 	uint32_t next = 0, node = GRAPH_NONE;
@@ -247,10 +269,11 @@ int compile_policy(const struct policy *policy, struct sock_filter **out, size_t
 	if (err)
 		return err;
 	otherwise = graph_return(&graph, compile_action(policy->default_action));
-	/* A call of another architecture is none of the policy's: it ends the thread, or as much as the default would. */
-	foreign = graph_return(&graph, policy->default_action.verdict == POLICY_KILL_PROCESS ?
-					       SECCOMP_RET_KILL_PROCESS :
-					       SECCOMP_RET_KILL_THREAD);
+	/* A call of another architecture is none of the policy's: it ends the thread, or as much as
+	 * the default would. */
+	foreign = graph_return(&graph, policy->default_action.verdict == POLICY_KILL_PROCESS
+					       ? SECCOMP_RET_KILL_PROCESS
+					       : SECCOMP_RET_KILL_THREAD);
 	root = compile_calls(&graph, policy, otherwise, foreign);
 	root = graph_test(&graph, GRAPH_ARCH, GRAPH_EQ, compile_arch(policy->arch), root, foreign);
 	if (root == GRAPH_NONE)

@@ -1,9 +1,10 @@
 /* Search trees over system call numbers, by dynamic programming in the process that compiles.
  *
- * A tree may ask "nr >= n", which splits the segments in two, or "nr == n", which takes one number out and lets its
- * neighbours join: an allowed call among forbidden ones then costs one test and not two. Taking out is worth it for the
- * most frequent numbers of a range first, so the state is (first segment, last segment, how many of the most frequent
- * have been taken out), and cost[state] the least expected number of tests, with a small price for each instruction. */
+ * A tree may ask "nr >= n", which splits the segments in two, or "nr == n", which takes one number
+ * out and lets its neighbours join: an allowed call among forbidden ones then costs one test and
+ * not two. Taking out is worth it for the most frequent numbers of a range first, so the state is
+ * (first segment, last segment, how many of the most frequent have been taken out), and cost[state]
+ * the least expected number of tests, with a small price for each instruction. */
 #include "seccomp/dispatch.h"
 
 #include <stdlib.h>
@@ -20,12 +21,13 @@ struct dispatch {
 	struct graph *graph;
 	const struct dispatch_segment *segments;
 	size_t count;
-	unsigned taken;		 /* limit here: fewer for many segments */
-	double price;		 /* of an instruction */
-	double *sum;		 /* of weights below a segment */
-	uint16_t *run_end;	 /* past the last segment with the same node */
-	struct state *states;	 /* [first][last][taken] */
-	uint16_t (*top)[TAKEN]; /* [first][last]: single numbers, most frequent first, 0xffff at the end */
+	unsigned taken;		/* limit here: fewer for many segments */
+	double price;		/* of an instruction */
+	double *sum;		/* of weights below a segment */
+	uint16_t *run_end;	/* past the last segment with the same node */
+	struct state *states;	/* [first][last][taken] */
+	uint16_t (*top)[TAKEN]; /* [first][last]: single numbers, most frequent first, 0xffff at the
+				   end */
 };
 
 static size_t range_index(const struct dispatch *d, size_t first, size_t last)
@@ -53,7 +55,8 @@ static void fill_top(struct dispatch *d, size_t first, size_t last)
 		top[i] = last > first ? d->top[range_index(d, first, last - 1)][i] : 0xffff;
 	if (!is_single(&d->segments[last]))
 		return;
-	while (at < TAKEN && top[at] != 0xffff && d->segments[top[at]].weight >= d->segments[last].weight)
+	while (at < TAKEN && top[at] != 0xffff &&
+	       d->segments[top[at]].weight >= d->segments[last].weight)
 		at++;
 	if (at == TAKEN)
 		return;
@@ -63,7 +66,8 @@ static void fill_top(struct dispatch *d, size_t first, size_t last)
 }
 
 /* True when what is left of a range has one outcome; *NODE is that. */
-static bool uniform(const struct dispatch *d, size_t first, size_t last, unsigned taken, uint32_t *node)
+static bool uniform(const struct dispatch *d, size_t first, size_t last, unsigned taken,
+		    uint32_t *node)
 {
 	const uint16_t *top = d->top[range_index(d, first, last)];
 	bool found = false;
@@ -150,7 +154,8 @@ static uint32_t build(struct dispatch *d, size_t first, size_t last, unsigned ta
 
 		no = build(d, first, state->split - 1u, below);
 		yes = build(d, state->split, last, taken - below);
-		node = graph_test(d->graph, GRAPH_NR, GRAPH_GE, d->segments[state->split].first, yes, no);
+		node = graph_test(d->graph, GRAPH_NR, GRAPH_GE, d->segments[state->split].first,
+				  yes, no);
 	}
 	if (node != GRAPH_NONE)
 		d->graph->weights[node] += weight_left(d, first, last, taken);
@@ -173,9 +178,9 @@ static bool prepare(struct dispatch *d)
 		d->sum[i + 1] = total;
 	}
 	for (size_t i = d->count; i-- > 0;)
-		d->run_end[i] = i + 1 < d->count && d->segments[i].node == d->segments[i + 1].node ?
-					d->run_end[i + 1] :
-					(uint16_t)(i + 1);
+		d->run_end[i] = i + 1 < d->count && d->segments[i].node == d->segments[i + 1].node
+					? d->run_end[i + 1]
+					: (uint16_t)(i + 1);
 	/* One instruction more must save one call in so many a test. */
 	d->price = total / 4096 + 1e-9;
 	/* Time grows with the cube of the segments. */

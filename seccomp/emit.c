@@ -1,19 +1,24 @@
 /* Laying a decision graph out as instructions, in the process that compiles.
  *
- * BPF jumps forward only, by at most 255 where it compares. The program is therefore written from its end: when a test is
- * written, both places it goes to are known. One that is too far gets a stepping stone (a copy of a return, or a longer
- * jump) right behind the test. A word is loaded in front of a test unless the test is come to with it loaded already:
- * tests have two entries, one before the load and one behind. */
+ * BPF jumps forward only, by at most 255 where it compares. The program is therefore written from
+ * its end: when a test is written, both places it goes to are known. One that is too far gets a
+ * stepping stone (a copy of a return, or a longer jump) right behind the test. A word is loaded in
+ * front of a test unless the test is come to with it loaded already: tests have two entries, one
+ * before the load and one behind. */
 #include "seccomp/emit.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-#define FAR	   255
-#define NOWHERE	   UINT32_MAX
+#define FAR	    255
+#define NOWHERE	    UINT32_MAX
 #define PROGRAM_MAX (1u << 20) /* what is counted, to say by how much a policy is too large */
 
-enum { BEFORE_LOAD, BEHIND_LOAD, ENTRIES };
+enum {
+	BEFORE_LOAD,
+	BEHIND_LOAD,
+	ENTRIES
+};
 
 struct place {
 	bool reached, needs_load, done;
@@ -33,7 +38,8 @@ static void put(struct emitter *e, struct sock_filter insn)
 {
 	if (e->length == e->room) {
 		uint32_t room = e->room ? e->room * 2 : 1024;
-		struct sock_filter *code = room <= PROGRAM_MAX ? reallocarray(e->code, room, sizeof(*code)) : NULL;
+		struct sock_filter *code =
+			room <= PROGRAM_MAX ? reallocarray(e->code, room, sizeof(*code)) : NULL;
 
 		if (!code) {
 			e->err = -ENOMEM;
@@ -120,7 +126,8 @@ static void mark_branch(struct emitter *e, const struct graph_node *from, uint32
 		e->places[to].needs_load = true;
 }
 
-/* Depth first, the rarer branch first: it comes to lie farther from the test, and what is frequent needs no stones. */
+/* Depth first, the rarer branch first: it comes to lie farther from the test, and what is frequent
+ * needs no stones. */
 static void write_all(struct emitter *e, uint32_t root, uint32_t *stack)
 {
 	size_t depth = 0;
@@ -135,7 +142,8 @@ static void write_all(struct emitter *e, uint32_t root, uint32_t *stack)
 			depth--;
 			continue;
 		}
-		if (n->test != GRAPH_RETURN && e->graph->weights[n->yes] > e->graph->weights[n->no]) {
+		if (n->test != GRAPH_RETURN &&
+		    e->graph->weights[n->yes] > e->graph->weights[n->no]) {
 			far = n->no;
 			near = n->yes;
 		}

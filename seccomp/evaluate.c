@@ -1,5 +1,6 @@
-/* An interpreter of classic BPF over struct seccomp_data, in any thread. Its filters have passed program_check(), so
- * every offset and every jump is within bounds and every path ends in a return. */
+/* An interpreter of classic BPF over struct seccomp_data, in any thread. Its filters have passed
+ * program_check(), so every offset and every jump is within bounds and every path ends in a return.
+ */
 #include "seccomp/evaluate.h"
 
 #include <stdbool.h>
@@ -79,7 +80,8 @@ static unsigned jump(const struct machine *m, const struct sock_filter *insn)
 	return taken ? insn->jt : insn->jf;
 }
 
-static uint32_t load(const struct machine *m, const struct sock_filter *insn, const struct seccomp_data *data)
+static uint32_t load(const struct machine *m, const struct sock_filter *insn,
+		     const struct seccomp_data *data)
 {
 	uint32_t word;
 
@@ -96,8 +98,8 @@ static uint32_t load(const struct machine *m, const struct sock_filter *insn, co
 	}
 }
 
-uint32_t evaluate(const struct sock_filter *insns, unsigned short len, const struct seccomp_data *data,
-		  struct evaluate_trace *trace)
+uint32_t evaluate(const struct sock_filter *insns, unsigned short len,
+		  const struct seccomp_data *data, struct evaluate_trace *trace)
 {
 	struct evaluate_trace unused, *t = trace ? trace : &unused;
 	struct machine m = { .a = 0 };

@@ -1,5 +1,6 @@
-/* Decision graphs, in the process that compiles. What a policy may make of one is bounded by GRAPH_NODES; beyond, every
- * function answers GRAPH_NONE. Correctness is not trusted to this file: verify.c proves the result. */
+/* Decision graphs, in the process that compiles. What a policy may make of one is bounded by
+ * GRAPH_NODES; beyond, every function answers GRAPH_NONE. Correctness is not trusted to this file:
+ * verify.c proves the result. */
 #include "seccomp/graph.h"
 
 #include <errno.h>
@@ -26,7 +27,9 @@ void graph_free(struct graph *graph)
 	*graph = (struct graph){ .nodes = NULL };
 }
 
-/* ---- shared nodes ----------------------------------------------------------------------------------------------------- */
+/* ---- shared nodes
+ * -----------------------------------------------------------------------------------------------------
+ */
 
 static uint32_t node_hash(const struct graph_node *n)
 {
@@ -40,7 +43,8 @@ static uint32_t node_hash(const struct graph_node *n)
 
 static bool node_equal(const struct graph_node *a, const struct graph_node *b)
 {
-	return a->test == b->test && a->word == b->word && a->k == b->k && a->yes == b->yes && a->no == b->no;
+	return a->test == b->test && a->word == b->word && a->k == b->k && a->yes == b->yes &&
+	       a->no == b->no;
 }
 
 static int graph_grow(struct graph *graph)
@@ -102,7 +106,8 @@ uint32_t graph_return(struct graph *graph, uint32_t action)
 	return graph_add(graph, (struct graph_node){ .test = GRAPH_RETURN, .k = action });
 }
 
-uint32_t graph_test(struct graph *graph, unsigned word, enum graph_test test, uint32_t k, uint32_t yes, uint32_t no)
+uint32_t graph_test(struct graph *graph, unsigned word, enum graph_test test, uint32_t k,
+		    uint32_t yes, uint32_t no)
 {
 	uint32_t swap = yes;
 
@@ -123,13 +128,17 @@ uint32_t graph_test(struct graph *graph, unsigned word, enum graph_test test, ui
 	} else if (test == GRAPH_SET && k == 1u << 31) {
 		test = GRAPH_GE;
 	}
-	return graph_add(graph,
-			 (struct graph_node){ .test = test, .word = (uint8_t)word, .k = k, .yes = yes, .no = no });
+	return graph_add(
+		graph, (struct graph_node){
+			       .test = test, .word = (uint8_t)word, .k = k, .yes = yes, .no = no });
 }
 
-/* ---- what a path knows ------------------------------------------------------------------------------------------------ */
+/* ---- what a path knows
+ * ------------------------------------------------------------------------------------------------
+ */
 
-/* Of one word: bounds, bits known to be one or zero, and one value that it is not. An approximation from above. */
+/* Of one word: bounds, bits known to be one or zero, and one value that it is not. An approximation
+ * from above. */
 struct knowledge {
 	uint32_t low, high, ones, zeros, other;
 	bool has_other;
@@ -200,10 +209,13 @@ static void merge(struct facts *into, const struct facts *from)
 		struct knowledge *a = &into->words[i];
 		const struct knowledge *b = &from->words[i];
 
-		/* The value that is excluded holds for both when the other path's bounds exclude it too. */
-		if (a->has_other && !(b->has_other && b->other == a->other) && a->other >= b->low && a->other <= b->high)
+		/* The value that is excluded holds for both when the other path's bounds exclude it
+		 * too. */
+		if (a->has_other && !(b->has_other && b->other == a->other) && a->other >= b->low &&
+		    a->other <= b->high)
 			a->has_other = false;
-		else if (!a->has_other && b->has_other && (b->other < a->low || b->other > a->high)) {
+		else if (!a->has_other && b->has_other &&
+			 (b->other < a->low || b->other > a->high)) {
 			a->has_other = true;
 			a->other = b->other;
 		}
@@ -214,7 +226,9 @@ static void merge(struct facts *into, const struct facts *from)
 	}
 }
 
-/* ---- simplification --------------------------------------------------------------------------------------------------- */
+/* ---- simplification
+ * ---------------------------------------------------------------------------------------------------
+ */
 
 struct simplifier {
 	struct graph *graph;
@@ -271,9 +285,10 @@ static uint32_t simplify_once(struct simplifier *s, uint32_t root)
 
 		if (!s->facts[i].reached)
 			continue;
-		s->made[i] = n.test == GRAPH_RETURN ?
-				     i :
-				     graph_test(graph, n.word, n.test, n.k, s->made[s->yes[i]], s->made[s->no[i]]);
+		s->made[i] = n.test == GRAPH_RETURN
+				     ? i
+				     : graph_test(graph, n.word, n.test, n.k, s->made[s->yes[i]],
+						  s->made[s->no[i]]);
 		if (s->made[i] == GRAPH_NONE)
 			return GRAPH_NONE;
 	}

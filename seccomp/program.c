@@ -1,5 +1,6 @@
-/* Filters from files, which may be anybody's and anything. Nothing else of this room looks at a filter that
- * program_check() has not passed. The rules are those of bpf_check_classic() and seccomp_check_filter(). */
+/* Filters from files, which may be anybody's and anything. Nothing else of this room looks at a
+ * filter that program_check() has not passed. The rules are those of bpf_check_classic() and
+ * seccomp_check_filter(). */
 #include "seccomp/program.h"
 
 #include <errno.h>
@@ -50,16 +51,46 @@ out:
 }
 
 static const uint16_t known_codes[] = {
-	BPF_LD | BPF_W | BPF_ABS,  BPF_LD | BPF_W | BPF_LEN,  BPF_LDX | BPF_W | BPF_LEN, BPF_LD | BPF_IMM,
-	BPF_LDX | BPF_IMM,	   BPF_LD | BPF_MEM,	      BPF_LDX | BPF_MEM,	 BPF_ST,
-	BPF_STX,		   BPF_MISC | BPF_TAX,	      BPF_MISC | BPF_TXA,	 BPF_RET | BPF_K,
-	BPF_RET | BPF_A,	   BPF_ALU | BPF_ADD | BPF_K, BPF_ALU | BPF_ADD | BPF_X, BPF_ALU | BPF_SUB | BPF_K,
-	BPF_ALU | BPF_SUB | BPF_X, BPF_ALU | BPF_MUL | BPF_K, BPF_ALU | BPF_MUL | BPF_X, BPF_ALU | BPF_DIV | BPF_K,
-	BPF_ALU | BPF_DIV | BPF_X, BPF_ALU | BPF_AND | BPF_K, BPF_ALU | BPF_AND | BPF_X, BPF_ALU | BPF_OR | BPF_K,
-	BPF_ALU | BPF_OR | BPF_X,  BPF_ALU | BPF_XOR | BPF_K, BPF_ALU | BPF_XOR | BPF_X, BPF_ALU | BPF_LSH | BPF_K,
-	BPF_ALU | BPF_LSH | BPF_X, BPF_ALU | BPF_RSH | BPF_K, BPF_ALU | BPF_RSH | BPF_X, BPF_ALU | BPF_NEG,
-	BPF_JMP | BPF_JA,	   BPF_JMP | BPF_JEQ | BPF_K, BPF_JMP | BPF_JEQ | BPF_X, BPF_JMP | BPF_JGE | BPF_K,
-	BPF_JMP | BPF_JGE | BPF_X, BPF_JMP | BPF_JGT | BPF_K, BPF_JMP | BPF_JGT | BPF_X, BPF_JMP | BPF_JSET | BPF_K,
+	BPF_LD | BPF_W | BPF_ABS,
+	BPF_LD | BPF_W | BPF_LEN,
+	BPF_LDX | BPF_W | BPF_LEN,
+	BPF_LD | BPF_IMM,
+	BPF_LDX | BPF_IMM,
+	BPF_LD | BPF_MEM,
+	BPF_LDX | BPF_MEM,
+	BPF_ST,
+	BPF_STX,
+	BPF_MISC | BPF_TAX,
+	BPF_MISC | BPF_TXA,
+	BPF_RET | BPF_K,
+	BPF_RET | BPF_A,
+	BPF_ALU | BPF_ADD | BPF_K,
+	BPF_ALU | BPF_ADD | BPF_X,
+	BPF_ALU | BPF_SUB | BPF_K,
+	BPF_ALU | BPF_SUB | BPF_X,
+	BPF_ALU | BPF_MUL | BPF_K,
+	BPF_ALU | BPF_MUL | BPF_X,
+	BPF_ALU | BPF_DIV | BPF_K,
+	BPF_ALU | BPF_DIV | BPF_X,
+	BPF_ALU | BPF_AND | BPF_K,
+	BPF_ALU | BPF_AND | BPF_X,
+	BPF_ALU | BPF_OR | BPF_K,
+	BPF_ALU | BPF_OR | BPF_X,
+	BPF_ALU | BPF_XOR | BPF_K,
+	BPF_ALU | BPF_XOR | BPF_X,
+	BPF_ALU | BPF_LSH | BPF_K,
+	BPF_ALU | BPF_LSH | BPF_X,
+	BPF_ALU | BPF_RSH | BPF_K,
+	BPF_ALU | BPF_RSH | BPF_X,
+	BPF_ALU | BPF_NEG,
+	BPF_JMP | BPF_JA,
+	BPF_JMP | BPF_JEQ | BPF_K,
+	BPF_JMP | BPF_JEQ | BPF_X,
+	BPF_JMP | BPF_JGE | BPF_K,
+	BPF_JMP | BPF_JGE | BPF_X,
+	BPF_JMP | BPF_JGT | BPF_K,
+	BPF_JMP | BPF_JGT | BPF_X,
+	BPF_JMP | BPF_JSET | BPF_K,
 	BPF_JMP | BPF_JSET | BPF_X,
 };
 
@@ -76,14 +107,17 @@ static const char *check_one(const struct sock_filter *insn, size_t rest)
 {
 	if (!is_known(insn->code))
 		return "no instruction that a seccomp filter may use";
-	if (insn->code == (BPF_LD | BPF_W | BPF_ABS) && (insn->k >= sizeof(struct seccomp_data) || insn->k & 3))
+	if (insn->code == (BPF_LD | BPF_W | BPF_ABS) &&
+	    (insn->k >= sizeof(struct seccomp_data) || insn->k & 3))
 		return "loads from outside the call's data";
 	if (insn->code == (BPF_ALU | BPF_DIV | BPF_K) && insn->k == 0)
 		return "divides by zero";
-	if ((insn->code == (BPF_ALU | BPF_LSH | BPF_K) || insn->code == (BPF_ALU | BPF_RSH | BPF_K)) && insn->k >= 32)
+	if ((insn->code == (BPF_ALU | BPF_LSH | BPF_K) ||
+	     insn->code == (BPF_ALU | BPF_RSH | BPF_K)) &&
+	    insn->k >= 32)
 		return "shifts by more than a word";
-	if ((insn->code == (BPF_LD | BPF_MEM) || insn->code == (BPF_LDX | BPF_MEM) || insn->code == BPF_ST ||
-	     insn->code == BPF_STX) &&
+	if ((insn->code == (BPF_LD | BPF_MEM) || insn->code == (BPF_LDX | BPF_MEM) ||
+	     insn->code == BPF_ST || insn->code == BPF_STX) &&
 	    insn->k >= BPF_MEMWORDS)
 		return "uses a memory cell that there is not";
 	if (insn->code == (BPF_JMP | BPF_JA) && insn->k >= rest)
@@ -109,7 +143,8 @@ static const char *check_cells(const struct sock_filter *insns, size_t len, size
 		now &= written[*at];
 		if (insn->code == BPF_ST || insn->code == BPF_STX) {
 			now |= (uint16_t)(1u << insn->k);
-		} else if ((insn->code == (BPF_LD | BPF_MEM) || insn->code == (BPF_LDX | BPF_MEM)) &&
+		} else if ((insn->code == (BPF_LD | BPF_MEM) ||
+			    insn->code == (BPF_LDX | BPF_MEM)) &&
 			   !(now & 1u << insn->k)) {
 			free(written);
 			return reason;
