@@ -102,7 +102,7 @@ static void workers_start(unsigned short filter_len)
 
 		/* Acquire: pairs with the release in worker_main(). */
 		while (!(sealed = atomic_load_explicit(&workers[i].sealed, memory_order_acquire)))
-			if (poll(&p, 1, -1) > 0)
+			if (ppoll(&p, 1, NULL, NULL) > 0)
 				fd_drain(answers);
 		must(STEP_SEAL, sealed > 0 ? 0 : sealed);
 	}
