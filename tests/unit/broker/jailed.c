@@ -3,7 +3,7 @@
  * does (a thread, no more processes, a filter on every thread), and then does what 8-byte orders on
  * its channel say. So that the jail's tests know every step of what they look at.
  */
-#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -21,12 +21,19 @@ extern char **environ;
 static int control_filter = -1, worker_filter = -1, channel = -1;
 static volatile int worker_ready;
 
+static void pause_ms(void)
+{
+	struct timespec ms = { .tv_nsec = 1000000 };
+
+	ppoll(NULL, 0, &ms, NULL);
+}
+
 static void *worker(void *arg)
 {
 	(void)arg;
 	prctl(PR_SET_NAME, "airlock-worker0", 0L, 0L, 0L);
 	while (!worker_ready)
-		usleep(1000);
+		pause_ms();
 	if (worker_filter >= 0 && install_filter(worker_filter))
 		_exit(21);
 	worker_ready = 2;
@@ -60,7 +67,7 @@ static void confine(void)
 		_exit(23);
 	worker_ready = 1;
 	while (worker_ready != 2)
-		usleep(1000);
+		pause_ms();
 	if (control_filter >= 0 && install_filter(control_filter))
 		_exit(24);
 }
