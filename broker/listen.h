@@ -12,6 +12,7 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
+/* Every path given here is shorter: config.c sees to it. */
 #define LISTEN_PATH_MAX sizeof(((struct sockaddr_un *)0)->sun_path)
 
 struct listener {

@@ -1,0 +1,47 @@
+/*
+ * The command line of airlock-broker, as read and checked. Nothing on the host is looked at but
+ * the group database and the descriptors that it names. Strings are argv's own.
+ */
+#ifndef AIRLOCK_BROKER_CONFIG_H
+#define AIRLOCK_BROKER_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "broker/tap.h"
+#include "lib/log.h"
+
+#define CONFIG_QUEUE_SIZE_MAX 32768
+
+struct config {
+	const char *socket_path; /* NULL when fd is given */
+	bool client;
+	int fd; /* inherited vhost-user socket (also systemd's), -1 none */
+	mode_t socket_mode;
+	gid_t socket_group; /* (gid_t)-1: the caller's */
+	struct tap_options tap;
+	unsigned queue_size;
+	uint8_t mac[6];
+	const char *user, *group; /* NULL: an id of its own */
+	const char *policy_dir;	  /* NULL: installed or beside the program */
+	const char *control;	  /* NULL: none */
+	const char *sandbox_report;
+	unsigned allowed; /* LAYER_BITs that may be missing */
+	bool once;
+	bool require_sealed;
+	int ready_fd; /* -1 none */
+	enum log_level log_level;
+};
+
+enum config_outcome {
+	CONFIG_GO_ON,
+	CONFIG_ANSWERED, /* --help and the like were printed: exit 0 */
+	CONFIG_WRONG	 /* logged: exit 2 */
+};
+
+/* Reads argv, draws a random address where none is given, and takes LISTEN_FDS from the environment
+ * where no socket is given. */
+enum config_outcome config_parse(int argc, char **argv, struct config *config);
+
+#endif

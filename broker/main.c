@@ -1,0 +1,339 @@
+/*
+ * airlock-broker: opens everything that one network device needs, makes the spawner of its
+ * confined processes, gives up its privileges, and supervises. Single-threaded. Privileged from
+ * main() to supervise(); from there on it is uid 0 without a capability and cannot open a file.
+ * Trusts the administrator and the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "broker/config.h"
+#include "broker/control.h"
+#include "broker/ids.h"
+#include "broker/monitor.h"
+#include "broker/program.h"
+#include "broker/report.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+enum {
+	EXIT_ORDERLY,
+	EXIT_RUN_TIME,
+	EXIT_USAGE
+};
+
+/* Everything that the broker owns. */
+static struct broker {
+	struct config config;
+	struct ids ids;
+	struct policies *policies;
+	struct program program;
+	struct tap tap;
+	struct source source;
+	struct listener control_listener;
+	struct denial *denial;
+	struct notify notify;
+	int report_fd, signal_fd;
+	struct spawner *spawner;
+	struct privilege_state privilege;
+	struct loop loop;
+	struct watch signals;
+	struct monitor *monitor;
+	struct control *control;
+} broker = {
+	.ids.locks = { -1, -1 },
+	.program.fd = -1,
+	.source = { .listener = LISTENER_NONE, .given = -1 },
+	.control_listener = LISTENER_NONE,
+	.notify = { -1, -1 },
+	.report_fd = -1,
+	.signal_fd = -1,
+};
+
+/* ---- phase 1: what can be known without changing anything ---- */
+
+/* A descriptor that is missing below 3 would be given to the first file we open. */
+static void stdio_fill(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = open("/dev/null", O_RDWR);
+	fd_close(&fd);
+}
+
+static int socket_check(struct broker *b)
+{
+	const struct config *config = &b->config;
+	int kind;
+
+	if (config->client)
+		return 0;
+	if (config->socket_path)
+		return listen_check("socket-path", config->socket_path);
+	kind = listen_kind(config->fd);
+	if (kind < 0)
+		err("--fd=%d: is no UNIX stream socket that listens or is connected", config->fd);
+	else if (kind == 0)
+		b->config.once = true; /* there will be no other connection */
+	return min_of(kind, 0);
+}
+
+/* Answers -EINVAL for what the administrator must change. */
+static int check(struct broker *b)
+{
+	const struct config *config = &b->config;
+	int error;
+
+	error = tap_check(&config->tap);
+	if (!error)
+		error = socket_check(b);
+	if (!error && config->control)
+		error = listen_check("control", config->control);
+	if (error)
+		return error;
+	if (geteuid()) {
+		err("start it as root; it gives its privileges up before it serves");
+		return -EPERM;
+	}
+	error = program_open(&b->program);
+	if (!error)
+		error = ids_claim(config->user, config->group, &b->ids);
+	if (error)
+		return error;
+	error = policies_load(config->policy_dir, b->ids.spawner_uid, b->ids.spawner_gid,
+			      &b->policies);
+	return error == -EPERM ? -EINVAL : error; /* wrong owner of a policy: to be changed */
+}
+
+/* ---- phase 2: opening everything, while privileged ---- */
+
+static int source_open(struct broker *b)
+{
+	const struct config *config = &b->config;
+
+	b->source.path = config->socket_path;
+	if (config->client) {
+		b->source.kind = SOURCE_DIAL;
+		return 0;
+	}
+	if (config->socket_path)
+		return listen_open(&b->source.listener, "socket-path", config->socket_path,
+				   config->socket_mode, config->socket_group);
+	if (fcntl(config->fd, F_SETFD, FD_CLOEXEC) < 0 ||
+	    fcntl(config->fd, F_SETFL, O_NONBLOCK) < 0)
+		return -errno;
+	b->source.kind = listen_kind(config->fd) ? SOURCE_LISTEN : SOURCE_GIVEN;
+	if (b->source.kind == SOURCE_LISTEN)
+		listen_inherit(&b->source.listener, config->fd);
+	else
+		b->source.given = config->fd;
+	return 0;
+}
+
+static int control_open(struct broker *b)
+{
+	if (!b->config.control)
+		return 0;
+	b->control = control_new();
+	if (!b->control)
+		return -ENOMEM;
+	return listen_open(&b->control_listener, "control", b->config.control, 0600, (gid_t)-1);
+}
+
+static int report_file_open(struct broker *b)
+{
+	if (!b->config.sandbox_report)
+		return 0;
+	b->report_fd = report_open(b->config.sandbox_report);
+	return min_of(b->report_fd, 0);
+}
+
+/* From here on signals wait, for the loop; our children inherit that and do not notice a Ctrl-C
+ * that is meant for us. */
+static int signals_open(struct broker *b)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	b->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return b->signal_fd < 0 ? -errno : 0;
+}
+
+static void denial_watch(struct broker *b)
+{
+	int error = denial_open(b->ids.device_uid, &b->denial);
+
+	if (error)
+		info("denied system calls stay unnamed: %s", strerror(-error));
+}
+
+static int open_all(struct broker *b)
+{
+	int error = signals_open(b);
+
+	if (!error)
+		error = tap_open(&b->config.tap, &b->tap);
+	if (!error)
+		error = source_open(b);
+	if (!error)
+		error = control_open(b);
+	if (!error)
+		error = report_file_open(b);
+	if (error)
+		return error;
+	denial_watch(b);
+	notify_open(&b->notify, b->config.ready_fd);
+	return tap_configure(&b->tap, &b->config.tap);
+}
+
+/* ---- phases 3 and 4: the spawner, and giving up what only set-up needed ---- */
+
+static int spawner_make(struct broker *b)
+{
+	struct spawner_options options = {
+		.ids = &b->ids,
+		.policies = b->policies,
+		.exe_fd = b->program.fd,
+		.argv = b->program.argv,
+		.allowed = b->config.allowed,
+	};
+	int error;
+
+	program_arguments(&b->program, &b->config, b->tap.mtu);
+	error = spawner_start(&options, &b->spawner);
+	program_close(&b->program);
+	if (error)
+		tap_restore(&b->tap, &b->config.tap);
+	return error;
+}
+
+static int drop(struct broker *b)
+{
+	struct privilege_options options = {
+		.filter_fd = b->policies->roles[ROLE_BROKER].fd,
+		.degraded = spawner_degraded(b->spawner),
+		.allowed = b->config.allowed,
+	};
+	const int dirs[] = { b->source.listener.dir, b->control_listener.dir };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (dirs[i] >= 0)
+			options.socket_dirs[options.ndirs++] = dirs[i];
+	return privilege_drop(&options, &b->privilege);
+}
+
+/* ---- phase 5: supervising, without privilege ---- */
+
+static void signal_ready(void *arg, short revents)
+{
+	struct broker *b = arg;
+	struct signalfd_siginfo signal;
+
+	(void)revents;
+	if (read(b->signal_fd, &signal, sizeof(signal)) != sizeof(signal))
+		return;
+	info("signal %s", sigabbrev_np((int)signal.ssi_signo));
+	if (signal.ssi_signo == SIGHUP)
+		monitor_restart(b->monitor);
+	else
+		monitor_stop(b->monitor, EXIT_ORDERLY);
+}
+
+static int supervise(struct broker *b)
+{
+	struct monitor_options options = {
+		.loop = &b->loop,
+		.spawner = b->spawner,
+		.tap = &b->tap,
+		.source = &b->source,
+		.notify = &b->notify,
+		.denial = b->denial,
+		.policies = b->policies,
+		.privilege = &b->privilege,
+		.report_fd = b->report_fd,
+		.inspect = b->report_fd >= 0 || b->control,
+		.once = b->config.once,
+	};
+	struct control_options control = {
+		.loop = &b->loop,
+		.listener = &b->control_listener,
+		.tap = &b->tap,
+		.socket_path = b->config.socket_path,
+	};
+
+	b->monitor = control.monitor = monitor_new(&options);
+	if (!b->monitor)
+		return -ENOMEM;
+	b->signals = (struct watch){
+		.fd = b->signal_fd, .events = POLLIN, .ready = signal_ready, .arg = b
+	};
+	loop_add(&b->loop, &b->signals);
+	monitor_begin(b->monitor);
+	if (b->control)
+		control_begin(b->control, &control);
+	return loop_run(&b->loop);
+}
+
+/* ---- the end, whatever came before ---- */
+
+static void clean_up(struct broker *b)
+{
+	control_free(b->control);
+	monitor_free(b->monitor);
+	spawner_stop(b->spawner);
+	source_close(&b->source);
+	listen_close(&b->control_listener);
+	tap_close(&b->tap);
+	denial_close(b->denial);
+	notify_close(&b->notify);
+	program_close(&b->program);
+	policies_free(b->policies);
+	ids_release(&b->ids);
+}
+
+static int run(struct broker *b)
+{
+	int error = check(b);
+
+	if (!error)
+		error = open_all(b);
+	if (!error)
+		error = spawner_make(b);
+	if (!error)
+		error = drop(b);
+	return error ? error : supervise(b);
+}
+
+int main(int argc, char **argv)
+{
+	int code;
+
+	stdio_fill();
+	log_init("airlock-broker", LOG_INFO);
+	switch (config_parse(argc, argv, &broker.config)) {
+	case CONFIG_ANSWERED:
+		return EXIT_ORDERLY;
+	case CONFIG_WRONG:
+		return EXIT_USAGE;
+	case CONFIG_GO_ON:
+		break;
+	}
+	log_init("airlock-broker", broker.config.log_level);
+	code = run(&broker);
+	clean_up(&broker);
+	if (code < 0)
+		return code == -EINVAL ? EXIT_USAGE : EXIT_RUN_TIME;
+	return code;
+}

@@ -1,0 +1,62 @@
+/*
+ * Supervision: who serves, who waits as a confined spare, and what happens when one of them ends.
+ * One connection is served at a time, each by a process of its own; a second client waits in the
+ * listener's backlog. Never waits for a device, its spawner or a front-end. Owner: the broker's
+ * only thread; everything in the options is borrowed and outlives the monitor.
+ */
+#ifndef AIRLOCK_BROKER_MONITOR_H
+#define AIRLOCK_BROKER_MONITOR_H
+
+#include "broker/death.h"
+#include "broker/device.h"
+#include "broker/notify.h"
+#include "broker/policies.h"
+#include "broker/privilege.h"
+#include "broker/source.h"
+#include "broker/spawner.h"
+#include "broker/tally.h"
+#include "broker/tap.h"
+
+struct monitor;
+
+struct monitor_options {
+	struct loop *loop;
+	struct spawner *spawner;
+	struct tap *tap;
+	struct source *source;
+	struct notify *notify;
+	const struct denial *denial; /* NULL: denied calls stay unnamed */
+	const struct policies *policies;
+	const struct privilege_state *privilege;
+	int report_fd; /* -1: no --sandbox-report */
+	bool inspect;  /* have each device that serves looked at */
+	bool once;
+};
+
+struct monitor_status {
+	pid_t device; /* that serves or waits, 0 none */
+	enum device_state phase;
+	unsigned pairs, active_pairs;
+	uint64_t connections, restarts; /* begun; devices replaced because they died */
+	char last_exit[DEATH_WORDS];	/* "" before the first */
+};
+
+/* NULL: no memory. */
+struct monitor *monitor_new(const struct monitor_options *options);
+/* Orders the first device. The loop ends with 0 or 1 when there is nothing left to supervise. */
+void monitor_begin(struct monitor *monitor);
+/* Stops what serves in order and ends the loop with code, soon. */
+void monitor_stop(struct monitor *monitor, int code);
+/* Ends the live session; it and the spare are replaced by fresh processes. */
+void monitor_restart(struct monitor *monitor);
+void monitor_status(const struct monitor *monitor, struct monitor_status *status);
+/* Brings the tally up to date and calls counted(arg), once, perhaps before it returns. -EBUSY: it
+ * is being brought up to date for somebody. */
+int monitor_count(struct monitor *monitor, void (*counted)(void *arg), void *arg);
+const struct tally *monitor_tally(const struct monitor *monitor);
+/* The last sandbox report, NULL before the first; valid until the loop's next turn. */
+const char *monitor_report(const struct monitor *monitor);
+/* Kills what is left. */
+void monitor_free(struct monitor *monitor);
+
+#endif

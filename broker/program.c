@@ -1,0 +1,95 @@
+/*
+ * Finds the device program and writes its command line. Runs in the broker while it is privileged;
+ * trusts the directory that it was started from itself.
+ */
+#include "broker/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "broker/layer.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+static const char *const places[] = { "airlock-device", "../libexec/airlock/airlock-device" };
+
+/* The directory of /proc/self/exe, without a slash at its end. */
+static int own_directory(char dir[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", dir, PATH_MAX - 1);
+	char *slash;
+
+	if (n < 0)
+		return -errno;
+	dir[n] = '\0';
+	slash = strrchr(dir, '/');
+	if (!slash)
+		return -ENOENT;
+	*slash = '\0';
+	return 0;
+}
+
+int program_open(struct program *program)
+{
+	char dir[PATH_MAX], path[PATH_MAX + 64];
+	int error = own_directory(dir);
+
+	program->fd = -1;
+	for (size_t i = 0; i < ARRAY_SIZE(places) && !error; i++) {
+		snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
+		program->fd = open(path, O_PATH | O_CLOEXEC);
+		if (program->fd >= 0)
+			return 0;
+		if (errno != ENOENT)
+			error = -errno;
+	}
+	error = error ? error : -ENOENT;
+	err("airlock-device: not beside this program nor in ../libexec/airlock: %s",
+	    strerror(-error));
+	return error;
+}
+
+__attribute__((format(printf, 2, 3))) static void word_add(struct program *program, const char *fmt,
+							   ...)
+{
+	size_t n = 0;
+	va_list ap;
+
+	while (program->argv[n])
+		n++;
+	va_start(ap, fmt);
+	vsnprintf(program->words[n], PROGRAM_WORD_MAX, fmt, ap);
+	va_end(ap);
+	program->argv[n] = program->words[n];
+}
+
+void program_arguments(struct program *program, const struct config *config, unsigned mtu)
+{
+	const uint8_t *mac = config->mac;
+
+	memset(program->argv, 0, sizeof(program->argv));
+	word_add(program, "airlock-device");
+	word_add(program, "--queue-pairs=%u", config->tap.pairs);
+	word_add(program, "--queue-size=%u", config->queue_size);
+	word_add(program, "--mtu=%u", mtu);
+	word_add(program, "--mac=%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		 mac[4], mac[5]);
+	if (config->require_sealed)
+		word_add(program, "--require-sealed");
+	/* The two layers that a device puts on itself. */
+	if (config->allowed & LAYER_BIT(LAYER_LANDLOCK))
+		word_add(program, "--allow-degraded=landlock");
+	if (config->allowed & LAYER_BIT(LAYER_SECCOMP))
+		word_add(program, "--allow-degraded=seccomp");
+}
+
+void program_close(struct program *program)
+{
+	fd_close(&program->fd);
+}

@@ -1,0 +1,26 @@
+/*
+ * The program that devices run, and its command line: both fixed before the spawner is made, so
+ * that an order needs no parameters.
+ */
+#ifndef AIRLOCK_BROKER_PROGRAM_H
+#define AIRLOCK_BROKER_PROGRAM_H
+
+#include "broker/config.h"
+
+#define PROGRAM_WORDS	 8
+#define PROGRAM_WORD_MAX 48
+
+struct program {
+	int fd;				     /* owned; O_PATH */
+	const char *argv[PROGRAM_WORDS + 1]; /* NULL at the end; points into words */
+	char words[PROGRAM_WORDS][PROGRAM_WORD_MAX];
+};
+
+/* Finds airlock-device beside this program, or in libexec/airlock beside its directory. 0 or -errno
+ * (logged). */
+int program_open(struct program *program);
+/* What every device is told. mtu: as the TAP has it. */
+void program_arguments(struct program *program, const struct config *config, unsigned mtu);
+void program_close(struct program *program);
+
+#endif

@@ -1,0 +1,63 @@
+/*
+ * Attaches and detaches TAP queues at a bounded rate. Runs in the broker's only thread after
+ * privileges are dropped; a device that asks too often only waits longer.
+ */
+#include "broker/switches.h"
+
+#include <string.h>
+
+#include "lib/log.h"
+
+#define SWITCH_EVERY_NS 20000000ull
+#define NS_A_MS		1000000ull
+
+/* Twice everything on and off at once: what a guest's driver needs when it loads anew. */
+static unsigned burst_of(const struct tap *tap)
+{
+	return 4 * tap->pairs;
+}
+
+static void switches_apply(void *arg)
+{
+	struct switches *switches = arg;
+	struct tap *tap = switches->tap;
+	uint64_t now = loop_now();
+
+	for (unsigned i = 0; i < tap->pairs; i++) {
+		int error;
+
+		if (switches->wanted[i] == tap->attached[i])
+			continue;
+		if (!bucket_take(&switches->bucket, now)) {
+			uint64_t wait = bucket_wait(&switches->bucket, now);
+
+			loop_arm(switches->loop, &switches->timer, (unsigned)(wait / NS_A_MS) + 1);
+			return;
+		}
+		error = tap_queue_set(tap, i, switches->wanted[i]);
+		if (!error)
+			continue;
+		err("TAP %s: cannot %s queue %u: %s", tap->name,
+		    switches->wanted[i] ? "attach" : "detach", i, strerror(-error));
+		switches->wanted[i] = tap->attached[i];
+	}
+}
+
+void switches_init(struct switches *switches, struct loop *loop, struct tap *tap)
+{
+	*switches = (struct switches){ .loop = loop, .tap = tap };
+	switches->timer = (struct timer){ .fire = switches_apply, .arg = switches };
+	bucket_fill(&switches->bucket, burst_of(tap), SWITCH_EVERY_NS, loop_now());
+}
+
+void switches_want(struct switches *switches, unsigned pair, bool attach)
+{
+	switches->wanted[pair] = attach;
+	switches_apply(switches);
+}
+
+void switches_forget(struct switches *switches)
+{
+	loop_disarm(switches->loop, &switches->timer);
+	memset(switches->wanted, 0, sizeof(switches->wanted));
+}

@@ -1,0 +1,28 @@
+/*
+ * Which TAP queues are attached, as the device that serves asks by index. The host's network lock
+ * is taken for every switch, so a device gets a burst and then a slow trickle; what it asked for
+ * last for each pair is what it gets. Owner: the broker's only thread.
+ */
+#ifndef AIRLOCK_BROKER_SWITCHES_H
+#define AIRLOCK_BROKER_SWITCHES_H
+
+#include "broker/bucket.h"
+#include "broker/loop.h"
+#include "broker/tap.h"
+
+struct switches {
+	struct loop *loop;
+	struct tap *tap;
+	struct bucket bucket;
+	struct timer timer;
+	bool wanted[CHANNEL_PAIRS_MAX];
+};
+
+/* Both borrowed; every queue is detached. */
+void switches_init(struct switches *switches, struct loop *loop, struct tap *tap);
+/* pair < tap->pairs. What the TAP refuses is logged. */
+void switches_want(struct switches *switches, unsigned pair, bool attach);
+/* Forgets what was wanted; the caller purges the TAP. */
+void switches_forget(struct switches *switches);
+
+#endif
