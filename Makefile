@@ -30,12 +30,14 @@ seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
-ROOMS       := lib policy seccomp device broker tests/support
+install_SRC := seccomp/install.c
+ROOMS       := lib policy seccomp seccomp/install device broker tests/support
 
 # A program is a main file, archives in link order, libraries and link flags.
 PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy
 airlock-device_MAIN := device/main.c
-airlock-device_AR   := device seccomp lib
+# Of seccomp/ the device links the installer and nothing else.
+airlock-device_AR   := device seccomp-install lib
 airlock-device_LINK := $(if $(SANITIZE),-pie,-static-pie)
 airlock-broker_MAIN := broker/main.c
 airlock-broker_AR   := broker seccomp policy lib
@@ -56,7 +58,7 @@ FUZZ        := $(wildcard tests/fuzz/*/fuzz_*.c)
 AR_lib      := lib
 AR_policy   := policy lib
 AR_seccomp  := seccomp policy lib
-AR_device   := device seccomp lib
+AR_device   := device seccomp-install lib
 AR_broker   := broker seccomp policy lib
 AR_support  := tests-support lib
 LIBS_seccomp := -lseccomp -lbpf -ljansson

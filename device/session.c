@@ -36,7 +36,7 @@ short session_events(const struct session *s)
 static int reply_flush(struct session *s)
 {
 	while (s->out_sent < s->out_len) {
-		ssize_t n = send(s->sock, (char *)&s->out + s->out_sent, s->out_len - s->out_sent,
+		ssize_t n = send(s->sock, (char *)&s->out.head + s->out_sent, s->out_len - s->out_sent,
 				 MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EAGAIN) {
@@ -134,7 +134,7 @@ static int message_receive(struct session *s)
 
 	if (s->in_len >= want)
 		want += s->in.head.size;
-	n = fd_recv(s->sock, (char *)&s->in + s->in_len, want - s->in_len, s->fds + s->nfds, &room);
+	n = fd_recv(s->sock, (char *)&s->in.head + s->in_len, want - s->in_len, s->fds + s->nfds, &room);
 	if (n == -EAGAIN)
 		return -EAGAIN;
 	if (n == -EMSGSIZE)

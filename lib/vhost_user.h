@@ -7,6 +7,7 @@
 #define AIRLOCK_LIB_VHOST_USER_H
 
 #include <assert.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum vu_request {
@@ -132,7 +133,10 @@ struct vu_log {
 
 #define VU_PAYLOAD_MAX 288 /* the largest payload of any row */
 
+/* On the wire from `head` on: the unsent word puts the payload where its 64-bit fields are aligned.
+ */
 struct vu_message {
+	uint32_t unsent;
 	struct vu_header head;
 	union {
 		uint64_t u64;
@@ -150,6 +154,9 @@ static_assert(sizeof(struct vu_header) == 12, "wire layout");
 static_assert(sizeof(struct vu_vring_addr) == 40, "wire layout");
 static_assert(sizeof(struct vu_mem_table) == 264, "wire layout");
 static_assert(sizeof(struct vu_mem_single) == 40, "wire layout");
+static_assert(offsetof(struct vu_message, bytes) ==
+		      offsetof(struct vu_message, head) + sizeof(struct vu_header),
+	      "contiguous");
 static_assert(sizeof(struct vu_config) <= VU_PAYLOAD_MAX, "payload fits");
 
 #endif
