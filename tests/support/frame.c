@@ -183,6 +183,20 @@ size_t frame_flow(uint8_t *frame, const struct frame_flow *flow, struct virtio_n
 	return headers + flow->payload;
 }
 
+bool frame_checksummed(const uint8_t *frame, size_t len)
+{
+	uint16_t type = (uint16_t)(frame[12] << 8 | frame[13]);
+	size_t addresses = ETH_HLEN + (type == ETH_P_IPV6 ? 8 : 12);
+	size_t l4 = ETH_HLEN + (type == ETH_P_IPV6 ? 40 : 20);
+	uint8_t protocol = frame[ETH_HLEN + (type == ETH_P_IPV6 ? 6 : 9)];
+	uint32_t sum;
+
+	if (len < l4)
+		return false;
+	sum = sum_add(protocol + (uint32_t)(len - l4), frame + addresses, l4 - addresses);
+	return sum_fold(sum_add(sum, frame + l4, len - l4)) == 0xffff;
+}
+
 void frame_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr *hdr)
 {
 	size_t start = hdr->csum_start;

@@ -35,6 +35,8 @@ struct frame_flow {
  * length, at most FRAME_MAX.
  */
 size_t frame_flow(uint8_t *frame, const struct frame_flow *flow, struct virtio_net_hdr *hdr);
+/* True when the TCP or UDP checksum of a frame built so is complete and right. */
+bool frame_checksummed(const uint8_t *frame, size_t len);
 /* Completes the checksum that `hdr` leaves to the device, as the device's consumer must. */
 void frame_checksum(uint8_t *frame, size_t len, const struct virtio_net_hdr *hdr);
 

@@ -43,16 +43,28 @@ static void defaults(struct guest_options *o)
 	o->slots_per_ring = min_of(o->slots_per_ring, min_of(o->ring_size, GUEST_SLOTS_MAX));
 }
 
+/* All but the connection. */
+static void blank_rings(struct guest *g)
+{
+	g->memory.count = 0;
+	memset(g->queue, 0, sizeof(g->queue));
+	for (unsigned i = 0; i < GUEST_RINGS_MAX; i++)
+		g->queue[i].ring.kick = g->queue[i].ring.call = g->queue[i].ring.err = -1;
+}
+
+void guest_blank(struct guest *g)
+{
+	g->peer.sock = -1;
+	blank_rings(g);
+}
+
 int guest_negotiate(struct guest *g, const struct guest_options *options)
 {
 	uint64_t features = options->features | BIT(VU_F_PROTOCOL_FEATURES);
 
 	g->options = *options;
 	defaults(&g->options);
-	g->memory.count = 0;
-	memset(g->queue, 0, sizeof(g->queue));
-	for (unsigned i = 0; i < GUEST_RINGS_MAX; i++)
-		g->queue[i].ring.kick = g->queue[i].ring.call = g->queue[i].ring.err = -1;
+	blank_rings(g);
 	if (!options->legacy)
 		features |= BIT(VIRTIO_F_VERSION_1);
 	if (options->indirect)

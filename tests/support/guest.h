@@ -70,6 +70,8 @@ struct guest {
 	struct guest_queue queue[GUEST_RINGS_MAX]; /* 2n receives, 2n + 1 transmits */
 };
 
+/* Owns nothing: what guest_close() may be called on before anything was opened. */
+void guest_blank(struct guest *guest);
 /* Everything until traffic flows, receive buffers posted. The peer is connected already. */
 int guest_open(struct guest *guest, const struct guest_options *options);
 /* The steps of guest_open, for tests that stop half way. */

@@ -1,0 +1,316 @@
+/*
+ * The fixture of the integration tests. Runs in the test process, as root in a network namespace of
+ * its own; starts the privileged broker and plays its front-end and the host's side of its TAP.
+ */
+#include "tests/support/rig.h"
+
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+
+static uint8_t frame[FRAME_MAX], captured[FRAME_MAX];
+
+int64_t rig_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
+}
+
+void rig_sleep(int ms)
+{
+	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L }, NULL);
+}
+
+int rig_run(const char *name, const struct CMUnitTest *tests, size_t n)
+{
+	int rc;
+
+	if (geteuid() != 0) {
+		puts("1..0 # SKIP needs root: network namespaces, TAPs and a broker");
+		return 0;
+	}
+	rc = host_enter();
+	if (rc) {
+		printf("1..0 # SKIP no network namespace: %s\n", strerror(-rc));
+		return 0;
+	}
+	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
+}
+
+static size_t add(struct program_start *start, size_t n, const char *option)
+{
+	assert_true(n + 1 < PROGRAM_ARGS_MAX);
+	start->args[n] = option;
+	return n + 1;
+}
+
+void rig_prepare(struct rig *rig, struct program_start *start, const char *const *options)
+{
+	static char args[5][96];
+	size_t n = 0;
+
+	*rig = (struct rig){ .wire = { .sock = -1 }, .broker = { .pidfd = -1, .ready = -1 } };
+	*start = (struct program_start){ .ready = true };
+	strcpy(rig->dir, "/tmp/airlock-test.XXXXXX");
+	assert_non_null(mkdtemp(rig->dir));
+	snprintf(rig->socket, sizeof(rig->socket), "%s/vhost-user", rig->dir);
+	snprintf(rig->control, sizeof(rig->control), "%s/control", rig->dir);
+	snprintf(rig->report, sizeof(rig->report), "%s/report", rig->dir);
+	snprintf(args[0], sizeof(args[0]), "--socket-path=%s", rig->socket);
+	snprintf(args[1], sizeof(args[1]), "--control=%s", rig->control);
+	snprintf(args[2], sizeof(args[2]), "--sandbox-report=%s", rig->report);
+	strcpy(args[3], "--tap=" RIG_TAP);
+	strcpy(args[4], "--log-level=debug");
+	n = add(start, n, "airlock-broker");
+	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
+		n = add(start, n, args[i]);
+	if (getenv("AIRLOCK_SANITIZE") && *getenv("AIRLOCK_SANITIZE"))
+		n = add(start, n, "--allow-degraded=root,landlock,rlimits,seccomp");
+	for (; *options; options++)
+		n = add(start, n, *options);
+}
+
+/* What the broker holds while nobody is served; its spare device needs a moment to settle. */
+static void note_baseline(struct rig *rig)
+{
+	int before = -1, stable = 0;
+
+	for (int i = 0; i < 200 && stable < 10; i++) {
+		rig->fds = proc_count_fds(rig->broker.pid);
+		stable = rig->fds == before ? stable + 1 : 0;
+		before = rig->fds;
+		rig_sleep(5);
+	}
+	assert_true(rig->fds > 0);
+}
+
+static void show_log(const struct rig *rig)
+{
+	char *text = program_text(rig->broker.log);
+
+	if (text)
+		print_error("%s", text);
+	free(text);
+}
+
+void rig_launch(struct rig *rig, const struct program_start *start)
+{
+	int rc;
+
+	assert_ok(program_run(&rig->broker, start));
+	rc = program_wait_ready(&rig->broker, RIG_START_MS);
+	if (rc)
+		show_log(rig);
+	assert_ok(rc);
+	if (host_has(RIG_TAP))
+		assert_ok(wire_open(&rig->wire, RIG_TAP, ETH_P_ALL));
+	note_baseline(rig);
+}
+
+void rig_start(struct rig *rig, const char *const *options)
+{
+	struct program_start start;
+
+	rig_prepare(rig, &start, options);
+	rig_launch(rig, &start);
+}
+
+static void remove_files(const struct rig *rig)
+{
+	unlink(rig->report);
+	unlink(rig->socket);
+	unlink(rig->control);
+	rmdir(rig->dir);
+}
+
+void rig_stop(struct rig *rig)
+{
+	int rc = program_stop(&rig->broker);
+
+	if (rc)
+		show_log(rig);
+	assert_ok(rc);
+	assert_int_not_equal(0, access(rig->socket, F_OK));
+	assert_int_not_equal(0, access(rig->control, F_OK));
+	wire_close(&rig->wire);
+	/* The kernel takes the interface away with the last process that held its queue. */
+	for (int i = 0; i < 100 && host_has(RIG_TAP); i++)
+		rig_sleep(5);
+	assert_false(host_has(RIG_TAP));
+	remove_files(rig);
+	program_free(&rig->broker);
+	rig->dir[0] = '\0';
+}
+
+void rig_abandon(struct rig *rig)
+{
+	if (!rig->dir[0])
+		return;
+	show_log(rig);
+	program_free(&rig->broker);
+	wire_close(&rig->wire);
+	remove_files(rig);
+	rig->dir[0] = '\0';
+}
+
+void rig_connect(struct rig *rig, struct peer *peer)
+{
+	if (access(rig->report, F_OK) == 0)
+		assert_ok(truncate(rig->report, 0));
+	assert_ok(peer_connect(peer, rig->socket));
+}
+
+void rig_open(struct rig *rig, struct guest *guest, const struct guest_options *options)
+{
+	rig_connect(rig, &guest->peer);
+	assert_ok(guest_open(guest, options));
+}
+
+void rig_close(struct rig *rig, struct guest *guest)
+{
+	guest_close(guest);
+	rig_settled(rig);
+}
+
+json_t *rig_report(struct rig *rig)
+{
+	int64_t end = rig_now() + 2000;
+	json_t *report = NULL;
+
+	while (!report && rig_now() < end) {
+		report = json_load_file(rig->report, 0, NULL);
+		if (!report)
+			rig_sleep(2);
+	}
+	assert_non_null(report);
+	return report;
+}
+
+pid_t rig_device(struct rig *rig)
+{
+	json_t *report = rig_report(rig);
+	pid_t pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
+
+	json_decref(report);
+	assert_true(pid > 1);
+	assert_true(proc_alive(pid));
+	return pid;
+}
+
+/* The next frame of ours at the host, whatever else the wire carries. */
+static int captured_number(struct rig *rig, uint32_t *number)
+{
+	int len;
+
+	do
+		len = wire_recv(&rig->wire, NULL, captured, sizeof(captured));
+	while (len >= 0 && !frame_number(captured, (size_t)len, number));
+	return len;
+}
+
+#define WINDOW 32 /* frames under way: less than any queue on the way holds */
+
+void rig_transmit(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
+		  unsigned n)
+{
+	uint32_t number;
+
+	for (unsigned sent = 0, got = 0; got < n;) {
+		for (; sent < n && sent < got + WINDOW; sent++) {
+			frame_pattern(frame, len, first + sent);
+			assert_ok(guest_send(guest, pair, NULL, frame, len));
+		}
+		assert_int_equal(len, captured_number(rig, &number));
+		assert_int_equal(first + got, number);
+		assert_true(frame_intact(captured, len, number));
+		got++;
+	}
+}
+
+void rig_receive(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
+		 unsigned n)
+{
+	struct virtio_net_hdr_v1 hdr;
+	uint32_t number;
+
+	for (unsigned sent = 0, got = 0; got < n; got++) {
+		for (; sent < n && sent < got + WINDOW; sent++) {
+			frame_pattern(frame, len, first + sent);
+			assert_ok(wire_send(&rig->wire, NULL, frame, len));
+		}
+		assert_int_equal(
+			len, guest_receive(guest, pair, &hdr, captured, sizeof(captured), 2000));
+		assert_true(frame_number(captured, len, &number));
+		assert_int_equal(first + got, number);
+		assert_true(frame_intact(captured, len, number));
+		assert_int_equal(VIRTIO_NET_HDR_GSO_NONE, hdr.gso_type);
+	}
+}
+
+void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair)
+{
+	static const size_t sizes[] = { FRAME_MIN, 60, 64, 590, 1514 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		rig_transmit(rig, guest, pair, sizes[i], (uint32_t)(100 * i), 4);
+		rig_receive(rig, guest, pair, sizes[i], (uint32_t)(100 * i + 50), 4);
+	}
+}
+
+void rig_settled(struct rig *rig)
+{
+	int64_t end = rig_now() + 2 * RIG_SERVE_MS;
+	int fds;
+
+	while ((fds = proc_count_fds(rig->broker.pid)) != rig->fds && rig_now() < end)
+		rig_sleep(2);
+	assert_int_equal(rig->fds, fds);
+}
+
+void rig_serves(struct rig *rig)
+{
+	struct guest *guest = calloc(1, sizeof(*guest));
+	int64_t begin = rig_now();
+
+	assert_non_null(guest);
+	assert_true(program_running(&rig->broker));
+	wire_drain(&rig->wire);
+	rig_open(rig, guest, &(struct guest_options){ .ring_size = 64 });
+	rig_transmit(rig, guest, 0, 64, 7000000, 1);
+	assert_true(rig_now() - begin < RIG_SERVE_MS);
+	rig_exchange(rig, guest, 0);
+	rig_close(rig, guest);
+	free(guest);
+}
+
+json_t *rig_ctl(struct rig *rig, const char *const *arguments)
+{
+	struct program_start start = { .args = { "airlock-ctl", "--json" } };
+	char control[96], *text;
+	struct program ctl;
+	json_t *json;
+	size_t n = 2;
+
+	snprintf(control, sizeof(control), "--control=%s", rig->control);
+	n = add(&start, n, control);
+	for (; *arguments; arguments++)
+		n = add(&start, n, *arguments);
+	assert_ok(program_run(&ctl, &start));
+	assert_ok(program_wait(&ctl, 3000));
+	text = program_text(ctl.output);
+	assert_non_null(text);
+	json = json_loads(text, 0, NULL);
+	assert_non_null(json);
+	free(text);
+	program_free(&ctl);
+	return json;
+}

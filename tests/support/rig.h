@@ -1,0 +1,79 @@
+/*
+ * What an integration test stands on: a network namespace, a broker with its TAP and socket, and
+ * what must hold around every test: service goes on, descriptors return, the host is left as it
+ * was. Everything here asserts (cmocka) instead of returning errors. One thread, needs root.
+ */
+#ifndef AIRLOCK_TESTS_RIG_H
+#define AIRLOCK_TESTS_RIG_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "tests/support/frame.h"
+#include "tests/support/guest.h"
+#include "tests/support/host.h"
+#include "tests/support/proc.h"
+#include "tests/support/program.h"
+
+#define RIG_TAP	     "airlock0"
+#define RIG_START_MS 10000
+#define RIG_SERVE_MS 1000 /* from the end of one connection to the service of the next */
+
+#define assert_ok(expression) assert_int_equal(0, expression)
+
+struct rig {
+	struct program broker;
+	struct wire wire; /* every frame of RIG_TAP, once rig_start() returned */
+	char dir[32], socket[64], control[64], report[64];
+	int fds; /* of the broker, while a spare waits and nobody is served */
+};
+
+/* Runs the tests in a network namespace of their own; skips them all, with the reason, where that
+ * cannot be. */
+int rig_run(const char *name, const struct CMUnitTest *tests, size_t n);
+
+/* The directory, and the arguments of a broker with a socket in it, then `options` (ended by NULL).
+ */
+void rig_prepare(struct rig *rig, struct program_start *start, const char *const *options);
+/* Starts what was prepared and waits until it serves. */
+void rig_launch(struct rig *rig, const struct program_start *start);
+/* Both. */
+void rig_start(struct rig *rig, const char *const *options);
+/* SIGTERM: the broker must end with 0 and leave neither TAP nor sockets. */
+void rig_stop(struct rig *rig);
+/* After a failed test: frees without asking for anything. */
+void rig_abandon(struct rig *rig);
+
+/* A connection; then a guest whose traffic flows. Forgets the sandbox report of the one before. */
+void rig_connect(struct rig *rig, struct peer *peer);
+void rig_open(struct rig *rig, struct guest *guest, const struct guest_options *options);
+/* Closes the connection and waits until the broker is ready for the next. */
+void rig_close(struct rig *rig, struct guest *guest);
+/* The sandbox report of the connection that is served, to be freed; and its process. */
+json_t *rig_report(struct rig *rig);
+pid_t rig_device(struct rig *rig);
+
+/* n patterned frames of `len` bytes from the guest to the host, checked bit for bit; and back. */
+void rig_transmit(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
+		  unsigned n);
+void rig_receive(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
+		 unsigned n);
+/* A few frames of several sizes, each way. */
+void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair);
+/* The broker's descriptors are back at the baseline, in time. */
+void rig_settled(struct rig *rig);
+/* A fresh connection passes frames both ways, and then everything is as it was. */
+void rig_serves(struct rig *rig);
+
+/* airlock-ctl's output for these arguments (ended by NULL) as JSON, to be freed. */
+json_t *rig_ctl(struct rig *rig, const char *const *arguments);
+/* Now, in ms of the monotonic clock. */
+int64_t rig_now(void);
+void rig_sleep(int ms);
+
+#endif
