@@ -26,7 +26,9 @@ __attribute__((format(printf, 2, 3))) static void say(FILE *to, const char *form
 	va_end(args);
 }
 
-static int parse(const char *path, const struct filter_options *options, struct policy **out)
+/* TEXT is NULL where the file is to be read. */
+static int parse(const char *path, const char *text, size_t size,
+		 const struct filter_options *options, struct policy **out)
 {
 	const struct policy_parse_options parse_options = {
 		.arch = policy_arch_native(),
@@ -36,6 +38,8 @@ static int parse(const char *path, const struct filter_options *options, struct 
 		.errors = options->errors,
 	};
 
+	if (text)
+		return policy_parse_text(path, text, size, &parse_options, out);
 	return policy_parse(path, &parse_options, out);
 }
 
@@ -99,18 +103,30 @@ int filter_compile(const struct policy *policy, const char *path, FILE *errors, 
 	return err;
 }
 
-int filter_build(const char *path, const struct filter_options *options, struct filter *out)
+static int build(const char *path, const char *text, size_t size,
+		 const struct filter_options *options, struct filter *out)
 {
 	struct policy *policy;
 	int err;
 
 	*out = (struct filter){ .insns = NULL };
-	err = parse(path, options, &policy);
+	err = parse(path, text, size, options, &policy);
 	if (err)
 		return err;
 	err = filter_compile(policy, path, options->errors, out);
 	policy_free(policy);
 	return err;
+}
+
+int filter_build(const char *path, const struct filter_options *options, struct filter *out)
+{
+	return build(path, NULL, 0, options, out);
+}
+
+int filter_build_text(const char *name, const char *text, size_t size,
+		      const struct filter_options *options, struct filter *out)
+{
+	return build(name, text, size, options, out);
 }
 
 void filter_free(struct filter *filter)
@@ -130,11 +146,11 @@ static bool lets_run(const struct policy_rule *rule, struct policy_action otherw
 	return otherwise.verdict >= POLICY_NOTIFY;
 }
 
-int filter_syscalls(const char *path, const struct filter_options *options, const char **names,
-		    size_t max)
+static int list(const char *path, const char *text, size_t size,
+		const struct filter_options *options, const char **names, size_t max)
 {
 	struct policy *policy;
-	int err = parse(path, options, &policy), count = 0;
+	int err = parse(path, text, size, options, &policy), count = 0;
 
 	if (err)
 		return err;
@@ -143,6 +159,18 @@ int filter_syscalls(const char *path, const struct filter_options *options, cons
 			names[count++] = policy_syscall_name(policy->arch, r->number);
 	policy_free(policy);
 	return count;
+}
+
+int filter_syscalls(const char *path, const struct filter_options *options, const char **names,
+		    size_t max)
+{
+	return list(path, NULL, 0, options, names, max);
+}
+
+int filter_syscalls_text(const char *name, const char *text, size_t size,
+			 const struct filter_options *options, const char **names, size_t max)
+{
+	return list(name, text, size, options, names, max);
 }
 
 void filter_sha256(const struct sock_filter *insns, unsigned short len, char hex[65])
