@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -117,6 +118,7 @@ static void confine(struct channel_ready *ready)
 	must(STEP_IDENTITY, confine_check(options.ntaps ? options.taps[0] : -1));
 	control_len = filter_load(FILTER_CONTROL);
 	worker_len = filter_load(FILTER_WORKER);
+	signal(SIGPIPE, SIG_IGN); /* an interrupt into a socket that is gone is nobody's loss */
 	must(STEP_CONFINE, memory_guard_init());
 	must(STEP_CONFINE, confine_begin(options.without_landlock, &landlock, &mdwe));
 	workers_start(worker_len);

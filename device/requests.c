@@ -31,14 +31,16 @@ static bool ring_exists(const struct session *s, uint64_t ring)
 	return ring < 2 * (uint64_t)s->setup->pairs;
 }
 
-/* Event descriptors are anonymous inodes, which have no file type; a pipe, socket, file or device
- * could do anything. Other anonymous ones (timers, epoll) pass, and are harmless: eight bytes read
- * or written there change nothing of ours. */
-static bool fd_is_event(int fd)
+/* Event descriptors are anonymous inodes, which have no file type; a pipe, file or device could do anything. Other anonymous
+ * ones (timers, epoll) pass, and are harmless: eight bytes read or written there change nothing of ours. So are sockets
+ * to write to, which user-mode-linux has for its interrupts. */
+static bool fd_is_event(int fd, enum ring_event event)
 {
 	struct stat st;
 
-	return !syscall(SYS_fstat, fd, &st) && !(st.st_mode & S_IFMT);
+	if (syscall(SYS_fstat, fd, &st))
+		return false;
+	return !(st.st_mode & S_IFMT) || (event == RING_CALL && S_ISSOCK(st.st_mode));
 }
 
 static int get_features(struct session *s, const struct vu_message *in)
@@ -219,7 +221,7 @@ static int set_vring_fd(struct session *s, const struct vu_message *in, enum rin
 	if ((in->u64 & ~(uint64_t)(VU_VRING_INDEX_MASK | VU_VRING_NOFD)) || !ring_exists(s, ring) ||
 	    none == !!s->nfds)
 		return -EPROTO;
-	if (!none && !fd_is_event(s->fds[0]))
+	if (!none && !fd_is_event(s->fds[0], event))
 		return -EBADF;
 	rc = lifecycle_fd(s->lifecycle, (unsigned int)ring, event, none ? -1 : s->fds[0]);
 	if (rc >= 0)
