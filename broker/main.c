@@ -35,7 +35,7 @@ static struct broker {
 	struct policies *policies;
 	struct program program;
 	struct tap tap;
-	struct source source;
+	struct frontends frontends;
 	struct listener control_listener;
 	struct denial *denial;
 	struct notify notify;
@@ -49,7 +49,7 @@ static struct broker {
 } broker = {
 	.ids.locks = { -1, -1 },
 	.program.fd = -1,
-	.source = { .listener = LISTENER_NONE, .given = -1 },
+	.frontends = { .listener = LISTENER_NONE, .given = -1 },
 	.control_listener = LISTENER_NONE,
 	.notify = { -1, -1 },
 	.report_fd = -1,
@@ -114,26 +114,26 @@ static int check(struct broker *b)
 
 /* ---- phase 2: opening everything, while privileged ---- */
 
-static int source_open(struct broker *b)
+static int frontends_open(struct broker *b)
 {
 	const struct config *config = &b->config;
 
-	b->source.path = config->socket_path;
+	b->frontends.path = config->socket_path;
 	if (config->client) {
-		b->source.kind = SOURCE_DIAL;
+		b->frontends.kind = FRONTENDS_DIAL;
 		return 0;
 	}
 	if (config->socket_path)
-		return listen_open(&b->source.listener, "socket-path", config->socket_path,
+		return listen_open(&b->frontends.listener, "socket-path", config->socket_path,
 				   config->socket_mode, config->socket_group);
 	if (fcntl(config->fd, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(config->fd, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
-	b->source.kind = listen_kind(config->fd) ? SOURCE_LISTEN : SOURCE_GIVEN;
-	if (b->source.kind == SOURCE_LISTEN)
-		listen_inherit(&b->source.listener, config->fd);
+	b->frontends.kind = listen_kind(config->fd) ? FRONTENDS_LISTEN : FRONTENDS_GIVEN;
+	if (b->frontends.kind == FRONTENDS_LISTEN)
+		listen_inherit(&b->frontends.listener, config->fd);
 	else
-		b->source.given = config->fd;
+		b->frontends.given = config->fd;
 	return 0;
 }
 
@@ -186,7 +186,7 @@ static int open_all(struct broker *b)
 	if (!error)
 		error = tap_open(&b->config.tap, &b->tap);
 	if (!error)
-		error = source_open(b);
+		error = frontends_open(b);
 	if (!error)
 		error = control_open(b);
 	if (!error)
@@ -226,7 +226,7 @@ static int drop(struct broker *b)
 		.degraded = spawner_degraded(b->spawner),
 		.allowed = b->config.allowed,
 	};
-	const int dirs[] = { b->source.listener.dir, b->control_listener.dir };
+	const int dirs[] = { b->frontends.listener.dir, b->control_listener.dir };
 
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		if (dirs[i] >= 0)
@@ -257,7 +257,7 @@ static int supervise(struct broker *b)
 		.loop = &b->loop,
 		.spawner = b->spawner,
 		.tap = &b->tap,
-		.source = &b->source,
+		.frontends = &b->frontends,
 		.notify = &b->notify,
 		.denial = b->denial,
 		.policies = b->policies,
@@ -293,7 +293,7 @@ static void clean_up(struct broker *b)
 	control_free(b->control);
 	monitor_free(b->monitor);
 	spawner_stop(b->spawner);
-	source_close(&b->source);
+	frontends_close(&b->frontends);
 	listen_close(&b->control_listener);
 	tap_close(&b->tap);
 	denial_close(b->denial);

@@ -38,7 +38,7 @@ struct monitor {
 	struct monitor_options is;
 	struct device devices[DEVICES];
 	struct device *serving, *spare; /* the spare is STARTING or WAITING */
-	struct watch spawner_watch, source_watch;
+	struct watch spawner_watch, frontends_watch;
 	struct timer order_timer, dial_timer, farewell;
 	struct switches switches;
 	struct count count;
@@ -93,7 +93,7 @@ void monitor_stop(struct monitor *m, int code)
 	m->stopping = true;
 	m->code = code;
 	notify_stopping(m->is.notify);
-	loop_remove(m->is.loop, &m->source_watch);
+	loop_remove(m->is.loop, &m->frontends_watch);
 	loop_disarm(m->is.loop, &m->order_timer);
 	loop_disarm(m->is.loop, &m->dial_timer);
 	for (size_t i = 0; i < DEVICES; i++)
@@ -247,26 +247,26 @@ static void seek(struct monitor *m)
 	bool wanted = m->spare && m->spare->state == DEVICE_WAITING && !m->serving && !m->stopping;
 	int connection;
 
-	m->source_watch.fd = source_fd(m->is.source);
+	m->frontends_watch.fd = frontends_fd(m->is.frontends);
 	if (!wanted || m->exhausted || m->dial_timer.armed) {
-		loop_remove(m->is.loop, &m->source_watch);
+		loop_remove(m->is.loop, &m->frontends_watch);
 		return;
 	}
-	connection = m->pending >= 0 ? fd_take(&m->pending) : source_next(m->is.source);
+	connection = m->pending >= 0 ? fd_take(&m->pending) : frontends_next(m->is.frontends);
 	if (connection >= 0) {
 		m->dial_pause = 0;
-		loop_remove(m->is.loop, &m->source_watch);
+		loop_remove(m->is.loop, &m->frontends_watch);
 		serve(m, connection);
 	} else if (connection == -ENOENT) {
 		m->exhausted = true;
-	} else if (m->source_watch.fd >= 0) {
-		loop_add(m->is.loop, &m->source_watch);
+	} else if (m->frontends_watch.fd >= 0) {
+		loop_add(m->is.loop, &m->frontends_watch);
 	} else {
 		dial_again(m);
 	}
 }
 
-static void source_ready(void *arg, short revents)
+static void frontends_ready(void *arg, short revents)
 {
 	(void)revents;
 	seek(arg);
@@ -324,7 +324,7 @@ static void session_end(struct monitor *m)
 	count_close(&m->count);
 	if (!purge(m))
 		return;
-	if (m->is.source->kind == SOURCE_DIAL && !m->stopping)
+	if (m->is.frontends->kind == FRONTENDS_DIAL && !m->stopping)
 		dial_again(m);
 	if (m->is.once) {
 		m->once_served = true;
@@ -478,7 +478,7 @@ struct monitor *monitor_new(const struct monitor_options *options)
 					   .events = POLLIN,
 					   .ready = spawner_ready,
 					   .arg = m };
-	m->source_watch = (struct watch){ .events = POLLIN, .ready = source_ready, .arg = m };
+	m->frontends_watch = (struct watch){ .events = POLLIN, .ready = frontends_ready, .arg = m };
 	m->order_timer = (struct timer){ .fire = order_passed, .arg = m };
 	m->dial_timer = (struct timer){ .fire = dial_passed, .arg = m };
 	m->farewell = (struct timer){ .fire = farewell_passed, .arg = m };
@@ -548,7 +548,7 @@ void monitor_free(struct monitor *m)
 		if (m->devices[i].state != DEVICE_ABSENT)
 			device_died(&m->devices[i]);
 	loop_remove(m->is.loop, &m->spawner_watch);
-	loop_remove(m->is.loop, &m->source_watch);
+	loop_remove(m->is.loop, &m->frontends_watch);
 	fd_close(&m->pending);
 	free(m->report);
 	free(m);

@@ -12,7 +12,7 @@
 #include "broker/notify.h"
 #include "broker/policies.h"
 #include "broker/privilege.h"
-#include "broker/source.h"
+#include "broker/frontends.h"
 #include "broker/spawner.h"
 #include "broker/tally.h"
 #include "broker/tap.h"
@@ -23,7 +23,7 @@ struct monitor_options {
 	struct loop *loop;
 	struct spawner *spawner;
 	struct tap *tap;
-	struct source *source;
+	struct frontends *frontends;
 	struct notify *notify;
 	const struct denial *denial; /* NULL: denied calls stay unnamed */
 	const struct policies *policies;
