@@ -184,17 +184,6 @@ static void end_begin(void)
 	lifecycle_stop_all(&lifecycle);
 }
 
-static void end_when_stopped(void)
-{
-	struct channel_msg stopped = { .type = CHANNEL_STOPPED };
-
-	if (!ending || !lifecycle_idle(&lifecycle))
-		return;
-	if (orders.phase == PHASE_SERVING)
-		orders_say(&orders, &stopped);
-	leave(EXIT_ORDERLY);
-}
-
 static void stats_say(const struct channel_msg *asked)
 {
 	struct channel_msg msg = { .type = CHANNEL_STATS,
@@ -211,6 +200,29 @@ static void stats_say(const struct channel_msg *asked)
 #undef COPY
 	}
 	orders_say(&orders, &msg);
+}
+
+/* The last word on every ring, which nobody asked for: sequence 0. */
+static void accounts_say(void)
+{
+	for (uint32_t i = 0; i < 2 * options.net.pairs; i++) {
+		struct channel_msg unasked = { .ask_stats = { .ring = i } };
+
+		stats_say(&unasked);
+	}
+}
+
+static void end_when_stopped(void)
+{
+	struct channel_msg stopped = { .type = CHANNEL_STOPPED };
+
+	if (!ending || !lifecycle_idle(&lifecycle))
+		return;
+	if (orders.phase == PHASE_SERVING) {
+		accounts_say();
+		orders_say(&orders, &stopped);
+	}
+	leave(EXIT_ORDERLY);
 }
 
 static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)

@@ -36,7 +36,7 @@ enum channel_type {
 	CHANNEL_PING,	   /* down: answer with PONG of the same seq */
 	CHANNEL_READY,	   /* up: confined, every filter installed, waiting; once */
 	CHANNEL_PONG,	   /* up */
-	CHANNEL_STATS,	   /* up: answer to ASK_STATS, same seq */
+	CHANNEL_STATS,	   /* up: answer to ASK_STATS, same seq; 0: a ring's last, before STOPPED */
 	CHANNEL_QUEUE,	   /* up: attach (1) or detach (0) the TAP queue of this pair */
 	CHANNEL_EVENT,	   /* up: something for the log (lib/event.h) */
 	CHANNEL_STOPPED,   /* up: every ring is stopped; the device exits next */
