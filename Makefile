@@ -165,8 +165,11 @@ TEST_ENV := AIRLOCK_BIN=$(abspath $(BIN)) AIRLOCK_POLICY_DIR=$(abspath $(SHARE))
             AIRLOCK_SANITIZE=$(SANITIZE) MAKE="$(MAKE)"
 CHECK    := $(call test_programs,$(UNIT) $(INTEGRATION)) $(wildcard tests/integration/test_*.sh) \
             $(if $(SANITIZE),,tests/lint/run $(wildcard tests/e2e/test_*.sh))
-unit: $(call test_programs,$(UNIT))
-check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(if $(SANITIZE),,$(call deps,lint) guest)
+# What the jail's tests start in place of airlock-device.
+JAILED   := $(OBJ)/tests/unit/broker/jailed
+$(eval $(call link,$(JAILED),tests/unit/broker/jailed.c,seccomp,,$(airlock-device_LINK)))
+unit: $(call test_programs,$(UNIT)) $(JAILED)
+check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(JAILED) $(if $(SANITIZE),,$(call deps,lint) guest)
 	@env $(TEST_ENV) tests/run $(CHECK)
 
 .PHONY: guest

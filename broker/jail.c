@@ -64,8 +64,9 @@ static int step_session(struct jail *jail)
 	/* Away from the terminal's Ctrl-C: the broker decides when a device ends. */
 	if (setsid() < 0)
 		return -errno;
-	/* Whoever started the broker may have switched address randomisation off. */
-	if (personality(PER_LINUX) < 0)
+	/* Whoever started the broker may have switched address randomisation off; a thread
+	 * sanitizer may need that. */
+	if (!layer_absent_in_build() && personality(PER_LINUX) < 0)
 		return -errno;
 	return prctl(PR_SET_PDEATHSIG, SIGKILL, 0L, 0L, 0L) < 0 ? -errno : 0;
 }

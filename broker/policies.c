@@ -1,0 +1,355 @@
+/*
+ * Policies: text found, judged and read here, while the broker is privileged; parsed, compiled and
+ * proven by a child that has no privilege and nothing but the texts; kept in memory files that are
+ * sealed before anybody uses them. Trusts the owner of the files, who is root or owns this program;
+ * of the child only what can be checked: sizes and counts.
+ */
+#include "broker/policies.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "broker/caps.h"
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "seccomp/filter.h"
+
+#define TEXT_MAX     65536
+#define COMPILE_SECS 20
+#define COMPILE_MEM  (1ul << 30)
+
+#ifndef AIRLOCK_PREFIX
+#define AIRLOCK_PREFIX "/usr"
+#endif
+
+static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
+					  [ROLE_WORKER] = "worker",
+					  [ROLE_BROKER] = "broker",
+					  [ROLE_SPAWNER] = "spawner" };
+
+/* What the child says of one role, beside the filter in its memory file. */
+struct verdict {
+	int32_t error;
+	uint32_t ncalls;
+	char calls[POLICY_CALLS_MAX][POLICY_CALL_MAX];
+};
+
+struct text {
+	char path[PATH_MAX]; /* for messages */
+	size_t size;
+	char bytes[TEXT_MAX];
+};
+
+const char *role_name(enum role role)
+{
+	return (unsigned)role < ROLES ? names[role] : "?";
+}
+
+/* ---- finding and reading ------------------------------------------------------------------- */
+
+/* -EPERM unless no one but root and the owner of this program can change it; -EINVAL for what is
+ * neither file nor directory. */
+static int judge(int fd)
+{
+	struct stat st, self;
+
+	if (fstat(fd, &st) < 0 || stat("/proc/self/exe", &self) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
+		return -EINVAL;
+	if ((st.st_mode & (S_IWGRP | S_IWOTH)) || (st.st_uid && st.st_uid != self.st_uid))
+		return -EPERM;
+	return 0;
+}
+
+static int open_trusted(int at, const char *name, int flags, const char *what)
+{
+	int fd = openat(at, name, flags | O_RDONLY | O_NOCTTY | O_CLOEXEC);
+	int ret = fd < 0 ? -errno : judge(fd);
+
+	if (!ret)
+		return fd;
+	fd_close(&fd);
+	if (ret == -EPERM)
+		err("policy %s: must belong to root or to the owner of airlock-broker and be "
+		    "writable by no one else (chown, chmod go-w)",
+		    what);
+	else
+		err("policy %s: %s", what, ret == -EINVAL ? "is no file" : strerror(-ret));
+	return ret;
+}
+
+/* The directory beside a program that was just built, else the installed one. */
+static int open_default(char path[PATH_MAX])
+{
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
+	char *slash;
+
+	path[n < 0 ? 0 : n] = '\0';
+	for (int up = 0; up < 2; up++) { /* build/bin/airlock-broker */
+		slash = strrchr(path, '/');
+		if (slash)
+			*slash = '\0';
+	}
+	if (strlen(path) + sizeof("/share/airlock/policy") <= PATH_MAX) {
+		strcat(path, "/share/airlock/policy");
+		if (!access(path, F_OK))
+			return open_trusted(AT_FDCWD, path, O_DIRECTORY, path);
+	}
+	strcpy(path, AIRLOCK_PREFIX "/share/airlock/policy");
+	return open_trusted(AT_FDCWD, path, O_DIRECTORY, path);
+}
+
+static int read_text(int dir, const char *dir_path, const char *file, struct text *text)
+{
+	_cleanup_fd int fd = -1;
+	ssize_t n = 1;
+
+	if (snprintf(text->path, sizeof(text->path), "%s/%s", dir_path, file) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	fd = open_trusted(dir, file, O_NONBLOCK, text->path);
+	if (fd < 0)
+		return fd;
+	while (n > 0 && text->size < sizeof(text->bytes)) {
+		n = read(fd, text->bytes + text->size, sizeof(text->bytes) - text->size);
+		text->size += n > 0 ? (size_t)n : 0;
+	}
+	if (!n)
+		return 0;
+	n = n < 0 ? -errno : -EFBIG;
+	err("policy %s: %s", text->path, strerror((int)-n));
+	return (int)n;
+}
+
+static int read_texts(const char *dir, struct text *texts, struct policies *policies)
+{
+	char path[PATH_MAX];
+	_cleanup_fd int fd =
+		dir ? open_trusted(AT_FDCWD, dir, O_DIRECTORY, dir) : open_default(path);
+	int ret = fd < 0 ? fd : 0;
+
+	for (size_t i = 0; !ret && i < ROLES; i++) {
+		char *file = policies->roles[i].file;
+
+		snprintf(file, POLICY_FILE_MAX, "%s.policy", names[i]);
+		ret = read_text(fd, dir ? dir : path, file, &texts[i]);
+	}
+	return ret;
+}
+
+/* ---- the compiling child ------------------------------------------------------------------- */
+
+static int give_up_everything(uid_t uid, gid_t gid)
+{
+	static const struct {
+		int resource;
+		rlim_t most;
+	} limits[] = {
+		{ RLIMIT_CPU, COMPILE_SECS },
+		{ RLIMIT_CORE, 0 },
+		{ RLIMIT_NPROC, 0 },
+#ifndef AIRLOCK_SANITIZE
+		{ RLIMIT_AS, COMPILE_MEM },
+#endif
+	};
+
+	alarm(COMPILE_SECS);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		struct rlimit limit = { limits[i].most, limits[i].most };
+
+		if (setrlimit(limits[i].resource, &limit) < 0)
+			return -errno;
+	}
+	if (setgroups(0, NULL) < 0 || caps_unbound() || setresgid(gid, gid, gid) < 0 ||
+	    setresuid(uid, uid, uid) < 0 || caps_limit(0) ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) < 0 ||
+	    prctl(PR_SET_DUMPABLE, 0L, 0L, 0L, 0L) < 0)
+		return errno ? -errno : -EPERM;
+	return 0;
+}
+
+static const struct filter_options build_options = {
+	.default_given = true,
+	.default_action = { POLICY_KILL_PROCESS, 0 },
+	.dialect = POLICY_DIALECT_MINIJAIL,
+};
+
+static int build(const struct text *text, int fd, struct verdict *verdict)
+{
+	const char *calls[POLICY_CALLS_MAX];
+	struct filter_options options = build_options;
+	struct filter filter;
+	size_t size;
+	int ret;
+
+	options.errors = stderr;
+	ret = filter_build_text(text->path, text->bytes, text->size, &options, &filter);
+	if (ret)
+		return ret;
+	size = filter.len * sizeof(filter.insns[0]);
+	if (write(fd, filter.insns, size) != (ssize_t)size)
+		ret = -EIO;
+	filter_free(&filter);
+	if (ret)
+		return ret;
+	ret = filter_syscalls_text(text->path, text->bytes, text->size, &options, calls,
+				   ARRAY_SIZE(calls));
+	if (ret < 0)
+		return ret;
+	verdict->ncalls = (uint32_t)ret;
+	for (size_t i = 0; i < verdict->ncalls; i++)
+		snprintf(verdict->calls[i], POLICY_CALL_MAX, "%s", calls[i]);
+	return 0;
+}
+
+static _Noreturn void compile_all(const struct text *texts, const struct policies *policies, int up,
+				  uid_t uid, gid_t gid)
+{
+	int ret = give_up_everything(uid, gid);
+
+	if (ret) {
+		err("compiling policies: cannot give up privileges: %s", strerror(-ret));
+		_exit(1);
+	}
+	for (size_t i = 0; i < ROLES; i++) {
+		struct verdict verdict = { 0 };
+
+		verdict.error = build(&texts[i], policies->roles[i].fd, &verdict);
+		if (write(up, &verdict, sizeof(verdict)) != sizeof(verdict))
+			_exit(1);
+	}
+	_exit(0);
+}
+
+/* ---- what the child leaves ----------------------------------------------------------------- */
+
+static int read_verdict(int fd, struct verdict *verdict)
+{
+	size_t have = 0;
+
+	while (have < sizeof(*verdict)) {
+		ssize_t n = read(fd, (char *)verdict + have, sizeof(*verdict) - have);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EPIPE;
+		have += (size_t)n;
+	}
+	return 0;
+}
+
+/* Seals first: from here on what is checked stays so. */
+static int seal(struct policies_role *role)
+{
+	struct sock_filter insns[BPF_MAXINSNS];
+	struct stat st;
+
+	if (fcntl(role->fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) <
+		    0 ||
+	    fstat(role->fd, &st) < 0)
+		return -errno;
+	if (st.st_size <= 0 || st.st_size % (off_t)sizeof(insns[0]) ||
+	    st.st_size > (off_t)sizeof(insns) ||
+	    pread(role->fd, insns, (size_t)st.st_size, 0) != st.st_size)
+		return -EINVAL;
+	role->length = (unsigned short)((size_t)st.st_size / sizeof(insns[0]));
+	filter_sha256(insns, role->length, role->sha256);
+	return 0;
+}
+
+static int take_role(int up, const char *path, struct policies_role *role)
+{
+	struct verdict verdict;
+	int ret = read_verdict(up, &verdict);
+
+	if (!ret)
+		ret = verdict.error;
+	if (!ret && verdict.ncalls > POLICY_CALLS_MAX)
+		ret = -EPROTO;
+	if (!ret)
+		ret = seal(role);
+	if (ret) {
+		err("policy %s: not compiled: %s", path, strerror(-ret));
+		return ret;
+	}
+	role->ncalls = verdict.ncalls;
+	for (size_t i = 0; i < role->ncalls; i++)
+		snprintf(role->calls[i], POLICY_CALL_MAX, "%.*s", POLICY_CALL_MAX - 1,
+			 verdict.calls[i]);
+	return 0;
+}
+
+static int compile_apart(const struct text *texts, struct policies *policies, uid_t uid, gid_t gid)
+{
+	int up[2], ret = 0;
+	pid_t child;
+
+	if (pipe2(up, O_CLOEXEC) < 0)
+		return -errno;
+	child = fork();
+	if (!child)
+		compile_all(texts, policies, up[1], uid, gid);
+	fd_close(&up[1]);
+	if (child < 0)
+		ret = -errno;
+	for (size_t i = 0; !ret && i < ROLES; i++)
+		ret = take_role(up[0], texts[i].path, &policies->roles[i]);
+	fd_close(&up[0]);
+	if (child > 0) {
+		if (ret)
+			kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+	return ret;
+}
+
+int policies_load(const char *dir, uid_t uid, gid_t gid, struct policies **out)
+{
+	struct policies *policies = calloc(1, sizeof(*policies));
+	struct text *texts = calloc(ROLES, sizeof(*texts));
+	int ret = policies && texts ? 0 : -ENOMEM;
+
+	*out = NULL;
+	for (size_t i = 0; policies && i < ROLES; i++)
+		policies->roles[i].fd = -1;
+	if (!ret)
+		ret = read_texts(dir, texts, policies);
+	for (size_t i = 0; !ret && i < ROLES; i++) {
+		policies->roles[i].fd = memfd_create(names[i], MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (policies->roles[i].fd < 0)
+			ret = -errno;
+	}
+	if (!ret)
+		ret = compile_apart(texts, policies, uid, gid);
+	free(texts);
+	if (ret) {
+		policies_free(policies);
+		return ret;
+	}
+	*out = policies;
+	return 0;
+}
+
+void policies_free(struct policies *policies)
+{
+	if (!policies)
+		return;
+	for (size_t i = 0; i < ROLES; i++)
+		fd_close(&policies->roles[i].fd);
+	free(policies);
+}

@@ -1,0 +1,135 @@
+/* Ids of device and spawner: unused, locked, never root's. */
+#include <errno.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/unit/broker/fixture.h"
+
+static void in_range(unsigned id)
+{
+	assert_in_range(id, IDS_FIRST, IDS_LAST);
+	assert_null(getpwuid(id));
+}
+
+static void test_chosen(void **state)
+{
+	struct ids ids;
+
+	(void)state;
+	need_root();
+	assert_int_equal(ids_claim(NULL, NULL, &ids), 0);
+	in_range(ids.device_uid);
+	in_range(ids.spawner_uid);
+	assert_int_equal(ids.device_uid, ids.device_gid);
+	assert_int_equal(ids.spawner_uid, ids.spawner_gid);
+	assert_int_not_equal(ids.device_uid, ids.spawner_uid);
+	ids_release(&ids);
+	assert_int_equal(ids.locks[0], -1);
+}
+
+static void test_two_brokers_never_share(void **state)
+{
+	struct ids a, b, again;
+
+	(void)state;
+	need_root();
+	assert_int_equal(ids_claim(NULL, NULL, &a), 0);
+	assert_int_equal(ids_claim(NULL, NULL, &b), 0);
+	assert_int_not_equal(a.device_uid, b.device_uid);
+	assert_int_not_equal(a.device_uid, b.spawner_uid);
+	assert_int_not_equal(a.spawner_uid, b.device_uid);
+	assert_int_not_equal(a.spawner_uid, b.spawner_uid);
+	ids_release(&a);
+	assert_int_equal(ids_claim(NULL, NULL, &again), 0);
+	assert_int_equal(again.device_uid, a.device_uid);
+	ids_release(&again);
+	ids_release(&b);
+}
+
+static void test_not_an_id_of_a_process(void **state)
+{
+	struct ids ids;
+	unsigned first;
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	(void)state;
+	need_root();
+	assert_int_equal(ids_claim(NULL, NULL, &ids), 0);
+	first = ids.device_uid;
+	ids_release(&ids);
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		if (setresgid(first, first, first) || write(ready[1], "", 1) != 1)
+			_exit(1);
+		pause();
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(ids_claim(NULL, NULL, &ids), 0);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	assert_int_not_equal(ids.device_uid, first);
+	assert_int_not_equal(ids.spawner_uid, first);
+	ids_release(&ids);
+	close(ready[0]);
+	close(ready[1]);
+}
+
+static void test_named(void **state)
+{
+	static const struct {
+		const char *user, *group;
+		int ret;
+		unsigned uid, gid; /* 0: of the range */
+	} rows[] = {
+		{ "nobody", NULL, 0, 65534, 65534 },
+		{ "daemon", "nogroup", 0, 1, 65534 },
+		{ "1234567", NULL, 0, 1234567, 1234567 },
+		{ "61184", "61185", 0, 61184, 61185 },
+		{ NULL, "nogroup", 0, 0, 65534 },
+		{ "root", NULL, -EINVAL, 0, 0 },
+		{ "0", "nogroup", -EINVAL, 0, 0 },
+		{ "nobody", "root", -EINVAL, 0, 0 },
+		{ NULL, "0", -EINVAL, 0, 0 },
+		{ "no-such-user", NULL, -EINVAL, 0, 0 },
+		{ "nobody", "no-such-group", -EINVAL, 0, 0 },
+		{ "4294967295", NULL, -EINVAL, 0, 0 },
+		{ "-1", NULL, -EINVAL, 0, 0 },
+		{ "", NULL, -EINVAL, 0, 0 },
+		{ "12 ", NULL, -EINVAL, 0, 0 },
+	};
+
+	(void)state;
+	need_root();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ids ids;
+
+		assert_int_equal(ids_claim(rows[i].user, rows[i].group, &ids), rows[i].ret);
+		if (rows[i].ret)
+			continue;
+		if (rows[i].uid)
+			assert_int_equal(ids.device_uid, rows[i].uid);
+		else
+			in_range(ids.device_uid);
+		assert_int_equal(ids.device_gid, rows[i].gid);
+		assert_int_not_equal(ids.spawner_uid, ids.device_uid);
+		assert_int_not_equal(ids.spawner_gid, ids.device_gid);
+		in_range(ids.spawner_uid);
+		ids_release(&ids);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chosen),
+		cmocka_unit_test(test_two_brokers_never_share),
+		cmocka_unit_test(test_not_an_id_of_a_process),
+		cmocka_unit_test(test_named),
+	};
+
+	return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+}
