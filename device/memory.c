@@ -26,6 +26,7 @@ static struct mapping {
 	unsigned int refs;
 	void *base;
 	size_t len;
+	uint64_t device, inode, offset; /* the file, and where in it */
 } mappings[2 * MEMORY_SLOTS];
 
 _Thread_local struct memory_guard *memory_guard;
@@ -83,6 +84,8 @@ static int source_check(struct memory_source *s, bool require_sealed)
 		return -EBADF;
 	if (!range_within(r->mmap_offset, r->size, (uint64_t)st.st_size))
 		return -EBADF;
+	s->device = st.st_dev;
+	s->inode = st.st_ino;
 	s->page = is_power_of_two((uint64_t)st.st_blksize) ? max_of((uint64_t)st.st_blksize, PAGE)
 							   : PAGE;
 	if (!require_sealed)
@@ -108,6 +111,22 @@ static bool collides(const struct memory *mem, const struct vu_mem_region *r)
 	return false;
 }
 
+static struct memory_region *region_same(struct memory *mem, const struct memory_source *s)
+{
+	const struct vu_mem_region *r = &s->region;
+
+	for (unsigned int i = 0; i < mem->count; i++) {
+		struct memory_region *have = &mem->regions[i];
+		const struct mapping *m = have->mapping;
+
+		if (have->gpa == r->guest_addr && have->uva == r->user_addr &&
+		    have->size == r->size && m->offset == r->mmap_offset &&
+		    m->device == s->device && m->inode == s->inode)
+			return have;
+	}
+	return NULL;
+}
+
 static struct mapping *mapping_new(const struct memory_source *s)
 {
 	/* hugetlbfs wants offset and length in its own pages, also of munmap. */
@@ -123,6 +142,9 @@ static struct mapping *mapping_new(const struct memory_source *s)
 	if (m->base == MAP_FAILED)
 		return NULL;
 	m->refs = 1;
+	m->device = s->device;
+	m->inode = s->inode;
+	m->offset = s->region.mmap_offset;
 	return m;
 }
 
@@ -153,7 +175,8 @@ static int source_insert(struct memory *mem, const struct memory_source *s)
 						    .size = r->size,
 						    .host = (char *)m->base +
 							    (r->mmap_offset & (s->page - 1)),
-						    .mapping = m });
+						    .mapping = m,
+						    .times = 1 });
 	return 0;
 }
 
@@ -195,8 +218,9 @@ int memory_new(struct memory_source *sources, size_t n, bool require_sealed, str
 }
 
 int memory_add(const struct memory *old, struct memory_source *source, bool require_sealed,
-	       struct memory **out)
+	       unsigned int times, struct memory **out)
 {
+	struct memory_region *same;
 	struct memory *mem;
 	int rc = source_check(source, require_sealed);
 
@@ -205,7 +229,11 @@ int memory_add(const struct memory *old, struct memory_source *source, bool requ
 	mem = snapshot_copy(old);
 	if (!mem)
 		return -EBUSY;
-	rc = source_insert(mem, source);
+	same = region_same(mem, source);
+	if (same && same->times < times)
+		same->times++;
+	else
+		rc = source_insert(mem, source);
 	if (rc) {
 		memory_unref(mem);
 		return rc;
@@ -229,11 +257,13 @@ int memory_remove(const struct memory *old, const struct vu_mem_region *region, 
 	mem = snapshot_copy(old);
 	if (!mem)
 		return -EBUSY;
+	*out = mem;
+	if (--mem->regions[i].times)
+		return 0;
 	mapping_put(mem->regions[i].mapping);
 	mem->bytes -= mem->regions[i].size;
 	for (mem->count--; i < mem->count; i++)
 		mem->regions[i] = mem->regions[i + 1];
-	*out = mem;
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct memory_region {
 	uint64_t gpa, uva, size; /* guest address, front-end address, bytes */
 	char *host;		 /* where gpa lies in this process */
 	struct mapping *mapping;
+	unsigned int times; /* added so often, to be removed as often */
 };
 struct memory {
 	unsigned int refs; /* of the control thread's making; 0: free */
@@ -38,15 +39,18 @@ struct memory {
 struct memory_source {
 	struct vu_mem_region region;
 	int fd;
-	uint64_t page; /* filled in by the checks: what the file's mappings are multiples of */
+	/* Filled in by the checks: what the file's mappings are multiples of, and which file it is.
+	 */
+	uint64_t page, device, inode;
 };
 
-/* A fresh snapshot of n sources; or `old` (may be NULL) with one added, or with one removed. 0 or
- * -errno: -EINVAL ranges, -EBADF not a regular file or shorter than announced, -EPERM not sealed
- * although that is required, -ENOSPC no slot. */
+/* A fresh snapshot of n sources; or `old` (may be NULL) with one added, or with one removed. The
+ * very same region of the same file may be added `times` times: QEMU up to 7.2 adds all its memory
+ * once for each queue pair, and removes it so. 0 or -errno: -EINVAL ranges, -EBADF not a regular
+ * file or shorter than announced, -EPERM not sealed although that is required, -ENOSPC no slot. */
 int memory_new(struct memory_source *sources, size_t n, bool require_sealed, struct memory **out);
 int memory_add(const struct memory *old, struct memory_source *source, bool require_sealed,
-	       struct memory **out);
+	       unsigned int times, struct memory **out);
 int memory_remove(const struct memory *old, const struct vu_mem_region *region,
 		  struct memory **out);
 struct memory *memory_ref(struct memory *mem);

@@ -31,9 +31,10 @@ static bool ring_exists(const struct session *s, uint64_t ring)
 	return ring < 2 * (uint64_t)s->setup->pairs;
 }
 
-/* Event descriptors are anonymous inodes, which have no file type; a pipe, file or device could do anything. Other anonymous
- * ones (timers, epoll) pass, and are harmless: eight bytes read or written there change nothing of ours. So are sockets
- * to write to, which user-mode-linux has for its interrupts. */
+/* Event descriptors are anonymous inodes, which have no file type; a pipe, file or device could do
+ * anything. Other anonymous ones (timers, epoll) pass, and are harmless: eight bytes read or
+ * written there change nothing of ours. So are sockets to write to, which user-mode-linux has for
+ * its interrupts. */
 static bool fd_is_event(int fd, enum ring_event event)
 {
 	struct stat st;
@@ -154,7 +155,8 @@ static int add_mem_reg(struct session *s, const struct vu_message *in)
 {
 	struct memory_source source = { .region = in->single.region, .fd = s->fds[0] };
 	struct memory *mem;
-	int rc = memory_add(s->lifecycle->memory, &source, s->require_sealed, &mem);
+	int rc =
+		memory_add(s->lifecycle->memory, &source, s->require_sealed, s->setup->pairs, &mem);
 
 	return rc ? memory_refused(s, rc) : memory_commit(s, mem);
 }
