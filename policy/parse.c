@@ -31,6 +31,9 @@ bool parser_error(struct policy_parser *parser, const struct policy_token *token
 			*c = '?';
 	source_complain(parser->source, parser->options->errors, parser_place(parser, token),
 			token->length, "", message);
+	if (parser->options->report)
+		parser->options->report(parser->options->report_context,
+					parser_place(parser, token), message);
 	if (parser->errors == PARSER_ERRORS && parser->options->errors)
 		fprintf(parser->options->errors, "%s: too many errors\n", parser->source->name);
 	return false;

@@ -20,6 +20,9 @@ struct policy_parse_options {
 	bool default_given; /* default_action overrides the file's @default */
 	struct policy_action default_action;
 	FILE *errors; /* where "FILE:LINE:COL: message", the line and a caret go; NULL: nowhere */
+	/* Called for each error too, when it is not NULL. */
+	void (*report)(void *context, struct policy_place place, const char *message);
+	void *report_context;
 };
 
 /* Reads PATH and what it includes. On success *OUT is the caller's, for policy_free().
