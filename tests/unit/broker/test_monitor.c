@@ -1,0 +1,714 @@
+/* monitor: who serves and who waits, what follows each death, with the test as the spawner, the
+ * devices and the TAP. The TAP's and the spawner's functions are replaced below. */
+#include "broker/monitor.h"
+#include "broker/report.h"
+#include "lib/fd.h"
+#include "lib/util.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#define PAIRS	  2
+#define BIRTHS	  40
+#define SIGSYS_NR 31
+
+/* ---- the replaced spawner: devices are ends of channels ---- */
+
+static struct {
+	int channel; /* the device's end, -1 when it is dead */
+	bool reaped;
+} born[BIRTHS + 1];
+static uint32_t births;
+static int news_fd = -1, spawn_error;
+static struct spawner_news queue[64];
+static size_t queued, taken;
+static unsigned inspected;
+static bool spawner_ended;
+static const struct witness seen_witness;
+
+static void news_post(struct spawner_news news)
+{
+	assert_true(queued < ARRAY_SIZE(queue));
+	queue[queued++] = news;
+	fd_signal(news_fd);
+}
+
+int spawner_fd(const struct spawner *spawner)
+{
+	(void)spawner;
+	return news_fd;
+}
+
+int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial)
+{
+	(void)spawner;
+	if (spawn_error)
+		return spawn_error;
+	assert_true(births < BIRTHS);
+	*serial = ++births;
+	born[births].channel = fcntl(channel, F_DUPFD_CLOEXEC, 3);
+	born[births].reaped = false;
+	news_post((struct spawner_news){
+		.type = SPAWNER_BORN, .serial = births, .pid = 1000 + (pid_t)births, .pidfd = -1 });
+	return 0;
+}
+
+int spawner_inspect(struct spawner *spawner, uint32_t serial, pid_t pid)
+{
+	(void)spawner;
+	assert_int_equal(pid, 1000 + (pid_t)serial);
+	inspected++;
+	news_post((struct spawner_news){
+		.type = SPAWNER_SEEN, .serial = serial, .pidfd = -1, .witness = &seen_witness });
+	return 0;
+}
+
+int spawner_next(struct spawner *spawner, struct spawner_news *news)
+{
+	(void)spawner;
+	if (taken < queued) {
+		*news = queue[taken++];
+		return 1;
+	}
+	queued = taken = 0;
+	if (spawner_ended)
+		return 0;
+	fd_drain(news_fd);
+	return -EAGAIN;
+}
+
+const uint64_t *spawner_namespaces(const struct spawner *spawner)
+{
+	(void)spawner;
+	return NULL;
+}
+
+unsigned spawner_landlock(const struct spawner *spawner)
+{
+	(void)spawner;
+	return 0;
+}
+
+unsigned spawner_degraded(const struct spawner *spawner)
+{
+	(void)spawner;
+	return 0;
+}
+
+char *report_text(const struct report_facts *facts)
+{
+	assert_ptr_equal(facts->witness, &seen_witness);
+	return strdup("{}\n");
+}
+
+int report_write(int fd, const char *text)
+{
+	(void)fd, (void)text;
+	return 0;
+}
+
+/* ---- the replaced TAP ---- */
+
+static unsigned purges, switched;
+static int purge_error;
+
+int tap_purge(struct tap *tap)
+{
+	purges++;
+	memset(tap->attached, 0, sizeof(tap->attached));
+	return purge_error;
+}
+
+int tap_queue_set(struct tap *tap, unsigned pair, bool attach)
+{
+	switched++;
+	tap->attached[pair] = attach;
+	return 0;
+}
+
+unsigned tap_queues_attached(const struct tap *tap)
+{
+	return tap->attached[0] + tap->attached[1];
+}
+
+/* ---- one monitor, its front-ends by socket pair or listener ---- */
+
+static struct loop loop;
+static struct tap tap;
+static struct frontends frontends;
+static struct notify notify;
+static struct privilege_state privilege;
+static struct monitor *monitor;
+static int ready_pipe[2];
+
+static void turns(unsigned ms)
+{
+	uint64_t until = loop_now() + ms * 1000000ull;
+
+	do {
+		assert_int_equal(loop_turn(&loop, 5), 0);
+	} while (loop_now() < until && !loop.stopped);
+}
+
+static void listen_somewhere(void)
+{
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "airlock-test-monitor-%d", getpid());
+	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+	assert_int_equal(listen(fd, 8), 0);
+	listen_inherit(&frontends.listener, fd);
+}
+
+static int client(void)
+{
+	struct sockaddr_un name;
+	socklen_t len = sizeof(name);
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	getsockname(frontends.listener.fd, (struct sockaddr *)&name, &len);
+	assert_int_equal(connect(fd, (struct sockaddr *)&name, len), 0);
+	return fd;
+}
+
+static void monitor_make(bool once)
+{
+	struct monitor_options options = {
+		.loop = &loop,
+		.tap = &tap,
+		.frontends = &frontends,
+		.notify = &notify,
+		.privilege = &privilege,
+		.report_fd = -1,
+		.inspect = true,
+		.once = once,
+	};
+
+	monitor = monitor_new(&options);
+	monitor_begin(monitor);
+	turns(5);
+}
+
+static int begin(void **state)
+{
+	(void)state;
+	loop = (struct loop){ 0 };
+	births = 0;
+	queued = taken = 0;
+	purges = switched = inspected = 0;
+	purge_error = spawn_error = 0;
+	spawner_ended = false;
+	memset(born, -1, sizeof(born));
+	news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	tap = (struct tap){ .name = "test", .pairs = PAIRS, .queues = { news_fd, news_fd } };
+	frontends = (struct frontends){ .given = -1 };
+	listen_somewhere();
+	assert_int_equal(pipe2(ready_pipe, O_CLOEXEC), 0);
+	notify = (struct notify){ .ready_fd = ready_pipe[1], .socket_fd = -1 };
+	return 0;
+}
+
+static int finish(void **state)
+{
+	(void)state;
+	for (uint32_t i = 1; i <= births; i++)
+		fd_close(&born[i].channel);
+	monitor_free(monitor);
+	monitor = NULL;
+	frontends_close(&frontends);
+	notify_close(&notify);
+	fd_close(&ready_pipe[0]);
+	fd_close(&news_fd);
+	return 0;
+}
+
+/* ---- what devices do ---- */
+
+static void say(uint32_t serial, struct channel_msg msg)
+{
+	assert_int_equal(channel_send(born[serial].channel, &msg, NULL, 0), 0);
+	turns(5);
+}
+
+static void ready(uint32_t serial)
+{
+	say(serial, (struct channel_msg){ .type = CHANNEL_READY });
+}
+
+/* The next order to a device; descriptors are closed. -1 type: none. */
+static int order(uint32_t serial, struct channel_msg *msg)
+{
+	int fds[CHANNEL_FDS_MAX];
+	size_t n = CHANNEL_FDS_MAX;
+	ssize_t got = fd_recv(born[serial].channel, msg, sizeof(*msg), fds, &n);
+
+	if (got <= 0)
+		return -1;
+	fd_close_all(fds, n);
+	return msg->type;
+}
+
+static void answer_ping(uint32_t serial)
+{
+	struct channel_msg ping;
+
+	assert_int_equal(order(serial, &ping), CHANNEL_PING);
+	say(serial, (struct channel_msg){ .type = CHANNEL_PONG, .seq = ping.seq });
+}
+
+static void takes_connection(uint32_t serial)
+{
+	struct channel_msg msg;
+
+	assert_int_equal(order(serial, &msg), CHANNEL_SERVE);
+	assert_int_equal(msg.serve.pairs, PAIRS);
+	answer_ping(serial);
+}
+
+static void dies(uint32_t serial, int status)
+{
+	fd_close(&born[serial].channel);
+	born[serial].reaped = true;
+	news_post((struct spawner_news){
+		.type = SPAWNER_DIED, .serial = serial, .pidfd = -1, .status = status });
+	turns(10);
+}
+
+static struct monitor_status status_of(void)
+{
+	struct monitor_status status;
+
+	monitor_status(monitor, &status);
+	return status;
+}
+
+/* ---- the tests ---- */
+
+static void test_spare_then_service(void **state)
+{
+	char line[16] = "";
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	assert_int_equal(births, 1);
+	ready(1);
+	assert_int_equal(read(ready_pipe[0], line, sizeof(line)), 8);
+	assert_string_equal(line, "READY=1\n");
+	assert_int_equal(births, 1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	assert_int_equal(births, 2); /* the next spare */
+	assert_int_equal(inspected, 1);
+	assert_string_equal(monitor_report(monitor), "{}\n");
+	assert_int_equal(status_of().phase, DEVICE_SERVING);
+	assert_int_equal(status_of().device, 1001);
+	close(fd);
+}
+
+static void test_second_client_waits(void **state)
+{
+	struct channel_msg msg;
+	int one, two;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	one = client();
+	two = client();
+	turns(10);
+	takes_connection(1);
+	ready(2);
+	turns(50);
+	assert_int_equal(order(2, &msg), -1);
+	assert_int_equal(status_of().connections, 1);
+	dies(1, 0);
+	takes_connection(2);
+	assert_int_equal(status_of().connections, 2);
+	close(one);
+	close(two);
+}
+
+/* Between two connections the TAP is purged, before anything is handed over again. */
+static void test_purged_between_connections(void **state)
+{
+	unsigned before;
+	int one, two;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	one = client();
+	turns(10);
+	takes_connection(1);
+	say(1, (struct channel_msg){ .type = CHANNEL_QUEUE, .queue = { 1, 1 } });
+	assert_int_equal(status_of().active_pairs, 1);
+	before = purges;
+	ready(2);
+	two = client();
+	dies(1, 9);
+	assert_true(purges > before);
+	assert_int_equal(status_of().active_pairs, 0);
+	takes_connection(2);
+	assert_int_equal(status_of().restarts, 1);
+	assert_string_equal(status_of().last_exit, "killed by SIGKILL");
+	close(one);
+	close(two);
+}
+
+static void test_purge_fails(void **state)
+{
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	purge_error = -EBADFD;
+	dies(1, 0);
+	dies(2, 9);
+	turns(500);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 1);
+	close(fd);
+}
+
+/* A connection whose device died before it could take it is taken by the next. */
+static void test_connection_survives_a_dead_spare(void **state)
+{
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	fd_close(&born[1].channel); /* dead, and we do not know yet */
+	fd = client();
+	turns(300);
+	dies(1, 9);
+	ready(2);
+	turns(10);
+	takes_connection(2);
+	close(fd);
+}
+
+static void test_client_that_gave_up(void **state)
+{
+	struct channel_msg msg;
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	fd = client();
+	close(fd);
+	turns(5);
+	ready(1);
+	turns(20);
+	assert_int_equal(order(1, &msg), -1);
+	assert_int_equal(status_of().connections, 0);
+}
+
+/* 0, 100, 200, 400 ms: the n-th death is followed by a birth no earlier. */
+static void test_early_deaths_pause(void **state)
+{
+	static const unsigned pauses[] = { 0, 100, 200, 400 };
+
+	(void)state;
+	monitor_make(false);
+	for (uint32_t i = 0; i < ARRAY_SIZE(pauses); i++) {
+		uint64_t start = loop_now(), ms;
+
+		dies(i + 1, 256);
+		while (births == i + 1 && loop_now() - start < 2000000000ull)
+			turns(5);
+		ms = (loop_now() - start) / 1000000;
+		assert_in_range(ms, pauses[i], pauses[i] + 150);
+	}
+	ready(births); /* forgets them */
+	dies(births, 9);
+	turns(250);
+	dies(births, 9);
+	turns(30);
+	assert_int_equal(births, 7);
+}
+
+static void test_too_many_early_deaths(void **state)
+{
+	(void)state;
+	spawn_error = -EAGAIN;
+	monitor_make(false);
+	for (int i = 0; i < 3000 && !loop.stopped; i++) {
+		/* time is the test's: let the pause be over */
+		if (loop.timers)
+			loop.timers->due = 0;
+		turns(1);
+	}
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 1);
+	assert_int_equal(births, 0);
+}
+
+/* A live session goes on while no spare can be made; then it is over. */
+static void test_held_while_serving(void **state)
+{
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	spawn_error = -ENOMEM;
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	for (int i = 0; i < 20 && loop.timers; i++) {
+		loop.timers->due = 0;
+		turns(1);
+	}
+	assert_false(loop.stopped);
+	assert_int_equal(status_of().phase, DEVICE_SERVING);
+	dies(1, 0);
+	turns(50);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 1);
+	close(fd);
+}
+
+static void test_stop_in_order(void **state)
+{
+	struct channel_msg msg;
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	ready(2);
+	monitor_stop(monitor, 0);
+	turns(5);
+	assert_int_equal(order(1, &msg), CHANNEL_STOP);
+	assert_false(loop.stopped);
+	say(1, (struct channel_msg){ .type = CHANNEL_STOPPED });
+	dies(2, 9);
+	dies(1, 0);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 0);
+	assert_int_equal(births, 2);
+	close(fd);
+}
+
+/* Nobody waits for ever for the dead. */
+static void test_stop_without_reaping(void **state)
+{
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	monitor_stop(monitor, 0);
+	turns(1000);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 0);
+}
+
+static void test_restart(void **state)
+{
+	struct channel_msg msg;
+	int fd, next;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	ready(2);
+	monitor_restart(monitor);
+	turns(5);
+	assert_int_equal(order(1, &msg), CHANNEL_STOP);
+	assert_int_equal(births, 3); /* the spare too is fresh */
+	dies(2, 9);
+	dies(1, 0);
+	next = client();
+	ready(3);
+	turns(10);
+	takes_connection(3);
+	assert_int_equal(status_of().restarts, 0);
+	close(fd);
+	close(next);
+}
+
+static void once(int status, int code)
+{
+	int fd;
+
+	monitor_make(true);
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	assert_int_equal(births, 1); /* no spare for a second connection */
+	close(fd);
+	dies(1, status);
+	turns(20);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, code);
+}
+
+static void test_once_orderly(void **state)
+{
+	(void)state;
+	once(0, 0);
+}
+
+static void test_once_died(void **state)
+{
+	(void)state;
+	once(SIGSYS_NR, 1);
+	assert_string_equal(status_of().last_exit,
+			    "killed by SIGSYS: an unnamed call is not allowed");
+}
+
+static void test_given_connection(void **state)
+{
+	int ends[2];
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	fd_close(&frontends.listener.fd);
+	frontends = (struct frontends){ .kind = FRONTENDS_GIVEN, .given = ends[0] };
+	monitor_make(true);
+	ready(1);
+	turns(5);
+	takes_connection(1);
+	dies(1, 0);
+	turns(5);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 0);
+	close(ends[1]);
+}
+
+static void test_spawner_ends(void **state)
+{
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	spawner_ended = true;
+	fd_signal(news_fd);
+	turns(50);
+	assert_true(loop.stopped);
+	assert_int_equal(loop.code, 1);
+}
+
+/* A device switches queues as it likes, and the host's lock is taken at a bounded rate. */
+static void test_queue_storm(void **state)
+{
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	for (uint32_t i = 0; i < 200; i++) {
+		struct channel_msg msg = { .type = CHANNEL_QUEUE, .queue = { 0, i % 2 } };
+
+		assert_int_equal(channel_send(born[1].channel, &msg, NULL, 0), 0);
+		if (i % 16 == 15)
+			assert_int_equal(loop_turn(&loop, 0), 0);
+	}
+	turns(5);
+	assert_in_range(switched, 4 * PAIRS, 4 * PAIRS + 10);
+	turns(100);
+	assert_int_equal(tap.attached[0], true); /* the last word counts */
+	close(fd);
+}
+
+static unsigned counted_calls;
+
+static void counted(void *arg)
+{
+	(void)arg;
+	counted_calls++;
+}
+
+static void test_counters_are_summed(void **state)
+{
+	struct channel_msg ask, told = { .type = CHANNEL_STATS };
+	int fd;
+
+	(void)state;
+	counted_calls = 0;
+	monitor_make(false);
+	assert_int_equal(monitor_count(monitor, counted, NULL), 0);
+	assert_int_equal(counted_calls, 1); /* nobody serves: at once */
+	ready(1);
+	fd = client();
+	turns(10);
+	takes_connection(1);
+	assert_int_equal(monitor_count(monitor, counted, NULL), 0);
+	assert_int_equal(monitor_count(monitor, counted, NULL), -EBUSY);
+	for (uint32_t ring = 0; ring < 2 * PAIRS; ring++) {
+		assert_int_equal(order(1, &ask), CHANNEL_ASK_STATS);
+		assert_int_equal(ask.ask_stats.ring, ring);
+		told.seq = ask.seq;
+		told.stats.ring = ring;
+		told.stats.counters.frames = 10 + ring;
+		say(1, told);
+	}
+	assert_int_equal(counted_calls, 2);
+	dies(1, 0);
+	assert_int_equal(tally_sum(monitor_tally(monitor), 3).frames, 13);
+	close(fd);
+	/* a device that dies while it is asked: the count ends all the same */
+	ready(2);
+	fd = client();
+	turns(10);
+	takes_connection(2);
+	assert_int_equal(monitor_count(monitor, counted, NULL), 0);
+	dies(2, 9);
+	assert_int_equal(counted_calls, 3);
+	assert_int_equal(tally_sum(monitor_tally(monitor), 3).frames, 13);
+	close(fd);
+}
+
+#define CASE(test) cmocka_unit_test_setup_teardown(test, begin, finish)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		CASE(test_spare_then_service),
+		CASE(test_second_client_waits),
+		CASE(test_purged_between_connections),
+		CASE(test_purge_fails),
+		CASE(test_connection_survives_a_dead_spare),
+		CASE(test_client_that_gave_up),
+		CASE(test_early_deaths_pause),
+		CASE(test_too_many_early_deaths),
+		CASE(test_held_while_serving),
+		CASE(test_stop_in_order),
+		CASE(test_stop_without_reaping),
+		CASE(test_restart),
+		CASE(test_once_orderly),
+		CASE(test_once_died),
+		CASE(test_given_connection),
+		CASE(test_spawner_ends),
+		CASE(test_queue_storm),
+		CASE(test_counters_are_summed),
+	};
+
+	return cmocka_run_group_tests_name("monitor", tests, NULL, NULL);
+}
