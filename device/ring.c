@@ -50,6 +50,7 @@ static int chain_add(struct ring *ring, struct chain *chain, const struct virtq_
 	bool in = d->flags & DESC_F_WRITE;
 	uint64_t addr = d->addr, left = d->len, probe = 1;
 
+	ring->work++;
 	if (!in && chain->in)
 		return -EINVAL; /* device-readable after device-writable (2.7.4.2) */
 	/* The address of an empty buffer is checked too, though nothing will touch it. */
@@ -58,18 +59,21 @@ static int chain_add(struct ring *ring, struct chain *chain, const struct virtq_
 	if (left - 1 > UINT64_MAX - addr)
 		return -EFAULT;
 	*(in ? &chain->in_bytes : &chain->out_bytes) += left;
-	while (left) {
+	/* What nobody will use need not be looked up: the rest only tells whether the chain ends.
+	 */
+	while (left && !chain->too_long) {
 		uint64_t len = left;
 		void *host = memory_gpa(ring->mem, addr, &len, &ring->hint);
 
 		if (!host)
 			return -EFAULT;
-		if (chain->out + chain->in < chain->room)
-			chain->iov[chain->out + chain->in] = (struct iovec){ host, len };
-		else
+		if (chain->out + chain->in == chain->room) {
 			chain->too_long = true;
-		if (!chain->too_long)
-			(*(in ? &chain->in : &chain->out))++;
+			break;
+		}
+		chain->iov[chain->out + chain->in] = (struct iovec){ host, len };
+		(*(in ? &chain->in : &chain->out))++;
+		ring->work++;
 		addr += len;
 		left -= len;
 	}

@@ -33,6 +33,8 @@ struct ring {
 	uint16_t avail_seen;	  /* driver's index when last read */
 	uint16_t used_next;	  /* next entry of the used ring to write */
 	uint16_t used_published;
+	uint32_t work; /* descriptors and pieces walked since whoever runs the ring last set it to 0
+			*/
 };
 
 /* A descriptor chain in private memory. The caller lends iov with room for `room` pieces. */
