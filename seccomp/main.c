@@ -44,6 +44,14 @@ static const struct {
 	  "prove that a filter decides as the text says, or refute it" },
 	{ "diff", verb_diff, OPTION_TEXT | OPTION_QUIET, 2, 2, "A B",
 	  "every difference of two, each with a witness" },
+	{ "record", verb_record,
+	  OPTION_JSON | OPTION_ARCH | OPTION_OUTPUT | OPTION_PID | OPTION_TRACE | OPTION_COMMAND, 0,
+	  0, "[-o OUT] (--pid=PID | --trace=FILE | -- COMMAND...)",
+	  "trace a program and write the policy that allows just that" },
+	{ "audit", verb_audit,
+	  OPTION_TEXT | OPTION_QUIET | OPTION_PID | OPTION_TRACE | OPTION_COMMAND, 1, 32,
+	  "[THREADS[@LEVEL]=]FILE... (--pid=PID | --trace=FILE | -- COMMAND...)",
+	  "what was observed against what is allowed" },
 };
 
 static const struct option long_options[] = {

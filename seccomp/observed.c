@@ -34,6 +34,11 @@ static int call_order(const void *left, const void *right)
 	return 0;
 }
 
+bool observed_same(const struct observed_call *a, const struct observed_call *b)
+{
+	return call_order(a, b) == 0;
+}
+
 void observed_settle(struct observed *seen)
 {
 	size_t kept = 0;

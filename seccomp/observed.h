@@ -47,6 +47,9 @@ void observed_settle(struct observed *seen);
 /* Forgets which thread of a role made a call, and settles. */
 void observed_merge_threads(struct observed *seen);
 
+/* Whether two calls are equal in all but their counts. */
+bool observed_same(const struct observed_call *a, const struct observed_call *b);
+
 void observed_free(struct observed *seen);
 
 #endif
