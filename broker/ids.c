@@ -110,18 +110,22 @@ static int lock_id(int dir, unsigned id)
 	return fd;
 }
 
-/* The first id of the range that nobody has. A lock's descriptor, or -errno. */
+/* The first id of the range that nobody has. A lock's descriptor, or -errno. The user database
+ * comes last: to ask it can be slow. */
 static int choose(int dir, unsigned *id)
 {
 	for (unsigned i = 0; i < IDS_COUNT; i++) {
 		int fd;
 
 		*id = IDS_FIRST + i;
-		if (used[i] || getpwuid(*id) || getgrgid(*id))
+		if (used[i])
 			continue;
 		fd = lock_id(dir, *id);
-		if (fd != -EBUSY)
+		if (fd == -EBUSY)
+			continue;
+		if (fd < 0 || (!getpwuid(*id) && !getgrgid(*id)))
 			return fd;
+		close(fd);
 	}
 	return -EBUSY;
 }

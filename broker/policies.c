@@ -32,10 +32,6 @@
 #define COMPILE_SECS 20
 #define COMPILE_MEM  (1ul << 30)
 
-#ifndef AIRLOCK_PREFIX
-#define AIRLOCK_PREFIX "/usr"
-#endif
-
 static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
 					  [ROLE_WORKER] = "worker",
 					  [ROLE_BROKER] = "broker",
@@ -93,24 +89,20 @@ static int open_trusted(int at, const char *name, int flags, const char *what)
 	return ret;
 }
 
-/* The directory beside a program that was just built, else the installed one. */
+/* ../share/airlock/policy of this program: so for an installed one, and for one just built. */
 static int open_default(char path[PATH_MAX])
 {
-	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - 1);
-	char *slash;
+	static const char beneath[] = "/share/airlock/policy";
+	ssize_t n = readlink("/proc/self/exe", path, PATH_MAX - sizeof(beneath));
 
 	path[n < 0 ? 0 : n] = '\0';
-	for (int up = 0; up < 2; up++) { /* build/bin/airlock-broker */
-		slash = strrchr(path, '/');
+	for (int up = 0; up < 2; up++) { /* the program's name, and bin */
+		char *slash = strrchr(path, '/');
+
 		if (slash)
 			*slash = '\0';
 	}
-	if (strlen(path) + sizeof("/share/airlock/policy") <= PATH_MAX) {
-		strcat(path, "/share/airlock/policy");
-		if (!access(path, F_OK))
-			return open_trusted(AT_FDCWD, path, O_DIRECTORY, path);
-	}
-	strcpy(path, AIRLOCK_PREFIX "/share/airlock/policy");
+	strcat(path, beneath);
 	return open_trusted(AT_FDCWD, path, O_DIRECTORY, path);
 }
 

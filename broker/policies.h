@@ -35,7 +35,7 @@ struct policies {
 
 const char *role_name(enum role role);
 /*
- * dir: --policy-dir, or NULL for the first of the installed directory and the one beside the
+ * dir: --policy-dir, or NULL for ../share/airlock/policy of this
  * program. uid, gid: whom the compiling child runs as (the spawner's ids). Allocates *out, which is
  * the caller's (policies_free). -EPERM: the directory or a file may be written by others; -EINVAL:
  * a text is wrong or unproven (the child has printed FILE:LINE:COL); both are configuration errors.
