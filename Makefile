@@ -132,7 +132,7 @@ $(SHARE)/%.policy: policy/%.policy
 $(SHARE)/%.bpf: policy/%.policy $(BIN)/airlock-policy
 	@mkdir -p $(@D)
 	$(call say,POLICY,$@)
-	$(Q)$(BIN)/airlock-policy compile -o $@ $<
+	$(Q)$(BIN)/airlock-policy compile --default-action=kill-process -o $@ $<
 
 # ---- generated -------------------------------------------------------------------------------------------------------
 
