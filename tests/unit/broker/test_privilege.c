@@ -205,8 +205,7 @@ static int tries_to_open(const struct privilege_options *options,
 			 const struct privilege_state *state)
 {
 	(void)options;
-	if (state->degraded & LAYER_BIT(LAYER_SECCOMP))
-		raise(SIGSYS);
+	(void)state;
 	return open("/etc/passwd", O_RDONLY);
 }
 
@@ -218,6 +217,10 @@ static void test_its_own_policy_has_no_open(void **state)
 
 	(void)state;
 	need_root();
+	if (layer_absent_in_build() & LAYER_BIT(LAYER_SECCOMP)) {
+		printf("# sanitized build: no filter\n");
+		skip();
+	}
 	assert_int_equal(policies_load(fixture_policy_dir(), SOMEBODY, SOMEBODY, &policies), 0);
 	options.filter_fd = policies->roles[ROLE_BROKER].fd;
 	status = dropped(&options, tries_to_open);
