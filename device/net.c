@@ -12,6 +12,8 @@
 #include "lib/util.h"
 #include "lib/vhost_user.h"
 
+#define TUN_F_USO (TUN_F_USO4 | TUN_F_USO6)
+
 /* What the guest may receive depends on the TAP; what it may send, on the kernel behind it: both
  * speak of segmentation that the same kernel knows, so one list serves. */
 static const struct {
@@ -53,8 +55,12 @@ uint32_t net_tap_offloads(uint64_t negotiated)
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 		if (negotiated & offloads[i].receive)
 			tap |= offloads[i].tap;
+	/* What the TAP refuses alone is asked for together or not at all, whatever a guest
+	 * acknowledges. */
 	if (!(tap & (TUN_F_TSO4 | TUN_F_TSO6)))
 		tap &= ~(uint32_t)TUN_F_TSO_ECN;
+	if ((tap & TUN_F_USO) != TUN_F_USO)
+		tap &= ~(uint32_t)TUN_F_USO;
 	return tap;
 }
 
@@ -80,32 +86,29 @@ int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint
 	return 0;
 }
 
-static uint64_t gso_feature(uint8_t type)
-{
-	switch (type) {
-	case NET_GSO_TCPV4:
-		return BIT_ULL(VIRTIO_NET_F_HOST_TSO4);
-	case NET_GSO_TCPV6:
-		return BIT_ULL(VIRTIO_NET_F_HOST_TSO6);
-	case NET_GSO_UDP_L4:
-		return BIT_ULL(VIRTIO_NET_F_HOST_USO);
-	default:
-		return 0;
-	}
-}
+/* What whoever sends, or receives, segmented frames must have negotiated: all of it. */
+static const struct {
+	uint8_t type;
+	uint64_t send, receive;
+} segments[] = {
+	{ NET_GSO_TCPV4, BIT_ULL(VIRTIO_NET_F_HOST_TSO4), BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) },
+	{ NET_GSO_TCPV6, BIT_ULL(VIRTIO_NET_F_HOST_TSO6), BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) },
+	{ NET_GSO_TCPV4 | NET_GSO_ECN,
+	  BIT_ULL(VIRTIO_NET_F_HOST_TSO4) | BIT_ULL(VIRTIO_NET_F_HOST_ECN),
+	  BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) },
+	{ NET_GSO_TCPV6 | NET_GSO_ECN,
+	  BIT_ULL(VIRTIO_NET_F_HOST_TSO6) | BIT_ULL(VIRTIO_NET_F_HOST_ECN),
+	  BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) },
+	{ NET_GSO_UDP_L4, BIT_ULL(VIRTIO_NET_F_HOST_USO),
+	  BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6) },
+};
 
-static bool gso_permitted(const struct net_hdr *hdr, uint64_t negotiated)
+static bool gso_permitted(uint8_t type, bool sending, uint64_t negotiated)
 {
-	uint8_t type = hdr->gso_type & (uint8_t)~NET_GSO_ECN;
-
-	if (!(gso_feature(type) & negotiated))
-		return false;
-	if ((hdr->gso_type & NET_GSO_ECN) &&
-	    (type == NET_GSO_UDP_L4 || !(negotiated & BIT_ULL(VIRTIO_NET_F_HOST_ECN))))
-		return false;
-	/* Segments without a size, or without a checksum to complete, cannot be made (5.1.6.2.1).
-	 */
-	return hdr->gso_size && (hdr->flags & NET_HDR_F_NEEDS_CSUM);
+	for (size_t i = 0; i < ARRAY_SIZE(segments); i++)
+		if (segments[i].type == type)
+			return !((sending ? segments[i].send : segments[i].receive) & ~negotiated);
+	return false;
 }
 
 int net_hdr_check(struct net_hdr *hdr, uint32_t frame_len, uint64_t negotiated)
@@ -130,5 +133,22 @@ int net_hdr_check(struct net_hdr *hdr, uint32_t frame_len, uint64_t negotiated)
 		hdr->gso_size = 0;
 		return 0;
 	}
-	return gso_permitted(hdr, negotiated) ? 0 : -EINVAL;
+	/* Segments without a size, or without a checksum to complete, cannot be made (5.1.6.2.1).
+	 */
+	if (!hdr->gso_size || !hdr->flags || !gso_permitted(hdr->gso_type, true, negotiated))
+		return -EINVAL;
+	return 0;
+}
+
+int net_hdr_deliver(struct net_hdr *hdr, uint64_t negotiated)
+{
+	hdr->flags &= NET_HDR_F_NEEDS_CSUM | NET_HDR_F_DATA_VALID;
+	if (!(negotiated & BIT_ULL(VIRTIO_NET_F_GUEST_CSUM))) {
+		if (hdr->flags & NET_HDR_F_NEEDS_CSUM)
+			return -EINVAL;
+		hdr->flags = 0;
+	}
+	if (hdr->gso_type == NET_GSO_NONE)
+		return 0;
+	return gso_permitted(hdr->gso_type, false, negotiated) ? 0 : -EINVAL;
 }

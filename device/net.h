@@ -38,5 +38,10 @@ int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint
  * -EINVAL: drop the frame.
  */
 int net_hdr_check(struct net_hdr *hdr, uint32_t frame_len, uint64_t negotiated);
+/*
+ * Checks the TAP's header of a frame for a guest: frames that were queued before it negotiated may
+ * need what it does not have (5.1.6.4.1). 0, or -EINVAL: drop the frame.
+ */
+int net_hdr_deliver(struct net_hdr *hdr, uint64_t negotiated);
 
 #endif
