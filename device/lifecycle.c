@@ -104,23 +104,44 @@ static void state_set(struct lifecycle *l, unsigned int ring, enum ring_state st
 	attach_sync(l, ring);
 }
 
+static bool packed(const struct lifecycle *l)
+{
+	return l->features & BIT_ULL(VIRTIO_F_RING_PACKED);
+}
+
+/* Both positions of a packed ring must lie in it; a split one's index runs freely. */
+static bool base_fits(const struct lifecycle *l, const struct vring *v)
+{
+	if (!packed(l))
+		return v->base <= UINT16_MAX && is_power_of_two(v->size);
+	return (v->base & (PACKED_WRAP - 1)) < v->size &&
+	       (v->base >> 16 & (PACKED_WRAP - 1)) < v->size;
+}
+
 /* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not
- * mapped or misaligned. */
+ * mapped or misaligned, -EINVAL size or base do not fit the format. */
 static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
 		      struct ring_config *cfg)
 {
+	uint64_t event = sizeof(struct virtq_packed_event);
+	uintptr_t odd;
+
 	*cfg = (struct ring_config){ .size = v->size,
 				     .base = v->base,
+				     .packed = packed(l),
 				     .event_idx = l->features & BIT_ULL(VIRTIO_F_EVENT_IDX),
 				     .indirect = l->features & BIT_ULL(VIRTIO_F_INDIRECT_DESC) };
 	if (!v->size || !v->has_addr || !mem)
 		return -EAGAIN;
+	if (!base_fits(l, v))
+		return -EINVAL;
 	cfg->desc = memory_uva(mem, v->addr.desc, virtq_desc_bytes(v->size));
-	cfg->avail = memory_uva(mem, v->addr.avail, virtq_avail_bytes(v->size));
-	cfg->used = memory_uva(mem, v->addr.used, virtq_used_bytes(v->size));
+	cfg->avail = memory_uva(mem, v->addr.avail, packed(l) ? event : virtq_avail_bytes(v->size));
+	cfg->used = memory_uva(mem, v->addr.used, packed(l) ? event : virtq_used_bytes(v->size));
 	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
-	if (cfg->desc && cfg->avail && cfg->used && !((uintptr_t)cfg->desc & 15) &&
-	    !((uintptr_t)cfg->avail & 1) && !((uintptr_t)cfg->used & 3))
+	odd = ((uintptr_t)cfg->desc & 15) | ((uintptr_t)cfg->avail & (packed(l) ? 3 : 1)) |
+	      ((uintptr_t)cfg->used & 3);
+	if (cfg->desc && cfg->avail && cfg->used && !odd)
 		return 0;
 	cfg->desc = NULL;
 	return -EFAULT;
@@ -147,7 +168,7 @@ static void start_waiting(struct lifecycle *l, unsigned int ring)
 	struct vring *v = &l->vrings[ring];
 	int rc = ring_areas(l, v, l->memory, &worker_of(l, ring)->command.config[ring % 2]);
 
-	if (rc == -EFAULT)
+	if (rc && rc != -EAGAIN)
 		orders_event(l->orders, EVENT_RING_REFUSED, ring, rc);
 	if (rc)
 		return;
@@ -158,7 +179,7 @@ static void start_waiting(struct lifecycle *l, unsigned int ring)
 /* Not started (any more): only a new kick starts it again; the rest of its set-up stays known. */
 static void vring_forget(struct lifecycle *l, unsigned int ring)
 {
-	l->vrings[ring].kicked = false;
+	l->vrings[ring].kicked = l->vrings[ring].size_said = l->vrings[ring].addr_said = false;
 	fd_close(&l->vrings[ring].kick);
 	state_set(l, ring, RING_STOPPED);
 }
@@ -199,17 +220,21 @@ static int recheck(struct lifecycle *l)
 	return pump(l);
 }
 
-/* The ring as it would be: refused unless all that is known of it fits together. */
+/* The ring as it would be. What was said since it stopped must fit together; what is left from
+ * before may be out of date until it is said again, or until the kick. */
 static int vring_set(struct lifecycle *l, unsigned int ring, const struct vring *wanted)
 {
 	struct vring *v = &l->vrings[ring];
 	enum action action = table[v->state][RING_SET];
 	struct ring_config unused;
+	int rc = 0;
 
 	if (action == REFUSE)
 		return -EBUSY;
-	if (ring_areas(l, wanted, l->memory, &unused) == -EFAULT)
-		return -EFAULT;
+	if (wanted->size_said && wanted->addr_said)
+		rc = ring_areas(l, wanted, l->memory, &unused);
+	if (rc && rc != -EAGAIN)
+		return rc;
 	*v = *wanted;
 	return action == WAIT ? recheck(l) : 0;
 }
@@ -218,9 +243,10 @@ int lifecycle_num(struct lifecycle *l, unsigned int ring, uint32_t value)
 {
 	struct vring wanted = l->vrings[ring];
 
-	if (value > l->setup->queue_size || !is_power_of_two(value))
+	if (!value || value > l->setup->queue_size || (!packed(l) && !is_power_of_two(value)))
 		return -EINVAL;
 	wanted.size = value;
+	wanted.size_said = true;
 	return vring_set(l, ring, &wanted);
 }
 
@@ -228,9 +254,9 @@ int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value)
 {
 	struct vring wanted = l->vrings[ring];
 
-	if (value > UINT16_MAX)
+	if (!packed(l) && value > UINT16_MAX)
 		return -EINVAL;
-	wanted.base = (uint16_t)value;
+	wanted.base = value;
 	return vring_set(l, ring, &wanted);
 }
 
@@ -245,7 +271,7 @@ int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring
 	    wanted.addr.avail == addr->avail && wanted.addr.used == addr->used)
 		return 0;
 	wanted.addr = *addr;
-	wanted.has_addr = true;
+	wanted.has_addr = wanted.addr_said = true;
 	return vring_set(l, ring, &wanted);
 }
 
@@ -276,11 +302,13 @@ int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, 
 	enum action action = table[v->state][event];
 	struct ring_config unused;
 	int *slot = event_fd(v, event);
+	int rc;
 
 	if (action == REFUSE)
 		return -EBUSY;
-	if (action == WAIT && ring_areas(l, v, l->memory, &unused) == -EFAULT)
-		return -EFAULT;
+	rc = action == WAIT ? ring_areas(l, v, l->memory, &unused) : 0;
+	if (rc && rc != -EAGAIN)
+		return rc;
 	if (action == UPDATE)
 		l->replaced = fd_take(slot);
 	fd_close(slot);
@@ -340,7 +368,7 @@ static int answer_take(struct lifecycle *l, unsigned int ring)
 	if (v->state == RING_STARTING) {
 		state_set(l, ring, c->result ? RING_BROKEN : RING_RUNNING);
 		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED,
-			     ring, c->result ? c->result : v->base);
+			     ring, c->result ? (int64_t)c->result : v->base);
 		return c->result;
 	}
 	if (v->state == RING_STOPPING) {

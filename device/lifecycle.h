@@ -38,8 +38,9 @@ enum ring_event {
 struct vring {
 	enum ring_state state;
 	uint32_t size; /* 0: not set */
-	uint16_t base;
+	uint32_t base; /* as ring_config.base */
 	bool has_addr, kicked, enabled;
+	bool size_said, addr_said; /* since it last stopped */
 	struct vu_vring_addr addr;
 	int kick, call, err; /* owned; -1 none */
 };

@@ -47,10 +47,10 @@ void net_rx_release(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 
-	ring_unpop(&p->queues[PAIR_RX].ring, (uint16_t)(rx->chain_last - rx->chain_first));
+	ring_unpop(&p->queues[PAIR_RX].ring, (uint16_t)rx->slots);
 	rx->first = rx->last = 1;
 	rx->chain_first = rx->chain_last = 0;
-	rx->bytes = 0;
+	rx->bytes = rx->slots = 0;
 	rx->opened = false;
 }
 
@@ -59,6 +59,8 @@ static void chain_keep(struct rx_state *rx, const struct chain *chain)
 	rx->chains[rx->chain_last].bytes = (uint32_t)min_of(chain->in_bytes, (uint64_t)UINT32_MAX);
 	rx->chains[rx->chain_last].head = chain->head;
 	rx->chains[rx->chain_last].pieces = (uint16_t)chain->in;
+	rx->chains[rx->chain_last].slots = chain->slots;
+	rx->slots += chain->slots;
 	rx->bytes += rx->chains[rx->chain_last].bytes;
 	rx->chain_last++;
 	rx->last += chain->in;
@@ -87,11 +89,11 @@ static int gather_one(struct pair *p)
 	/* Unusable for any frame, or only for now: its turn comes when those before it are used. */
 	rx->blocked = rx->chain_last != rx->chain_first;
 	if (rx->blocked) {
-		ring_unpop(&q->ring, 1);
+		ring_unpop(&q->ring, chain.slots);
 		return 0;
 	}
 	stat_add(q->stats.dropped_invalid, 1);
-	ring_push(&q->ring, chain.head, 0);
+	ring_push(&q->ring, chain.head, chain.slots, 0);
 	return 1;
 }
 
@@ -145,6 +147,19 @@ static void pieces_copy(struct rx_state *rx, char *private, size_t n, bool to_gu
 	}
 }
 
+/* The first gathered chain goes back to the driver with `len` bytes written. */
+static void chain_use(struct pair *p, uint32_t len)
+{
+	struct rx_state *rx = &p->rx;
+
+	ring_push(&p->queues[PAIR_RX].ring, rx->chains[rx->chain_first].head,
+		  rx->chains[rx->chain_first].slots, len);
+	rx->bytes -= rx->chains[rx->chain_first].bytes;
+	rx->first += rx->chains[rx->chain_first].pieces;
+	rx->slots -= rx->chains[rx->chain_first].slots;
+	rx->chain_first++;
+}
+
 /* Pushes the chains that the frame fills, after writing the header into the first. */
 static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
 {
@@ -157,10 +172,7 @@ static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
 	while (left) {
 		uint32_t part = (uint32_t)min_of(left, (uint64_t)rx->chains[rx->chain_first].bytes);
 
-		ring_push(&q->ring, rx->chains[rx->chain_first].head, part);
-		rx->bytes -= rx->chains[rx->chain_first].bytes;
-		rx->first += rx->chains[rx->chain_first].pieces;
-		rx->chain_first++;
+		chain_use(p, part);
 		left -= part;
 		n++;
 	}
@@ -178,7 +190,6 @@ static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
  * mergeable buffers. */
 static bool rx_find(struct pair *p, uint64_t need)
 {
-	struct queue *q = &p->queues[PAIR_RX];
 	struct rx_state *rx = &p->rx;
 	unsigned int at = rx->chain_first;
 
@@ -187,10 +198,7 @@ static bool rx_find(struct pair *p, uint64_t need)
 	if (at == rx->chain_last)
 		return false;
 	while (rx->chain_first < at) {
-		ring_push(&q->ring, rx->chains[rx->chain_first].head, 0);
-		rx->bytes -= rx->chains[rx->chain_first].bytes;
-		rx->first += rx->chains[rx->chain_first].pieces;
-		rx->chain_first++;
+		chain_use(p, 0);
 		rx->opened = false;
 	}
 	return true;
@@ -199,8 +207,7 @@ static bool rx_find(struct pair *p, uint64_t need)
 /* Is everything that can be gathered there already? Then waiting for more is waiting for ever. */
 static bool rx_exhausted(const struct pair *p)
 {
-	return p->rx.blocked ||
-	       p->rx.chain_last - p->rx.chain_first >= p->queues[PAIR_RX].ring.cfg.size;
+	return p->rx.blocked || p->rx.slots >= p->queues[PAIR_RX].ring.cfg.size;
 }
 
 /* The frame that waits: 1 delivered or given up, 0 waits on, -errno. */

@@ -104,10 +104,10 @@ static int tx_one(struct pair *p)
 	else
 		stat_add(q->stats.dropped_disabled, 1);
 	if (rc < 0) {
-		ring_unpop(&q->ring, 1);
+		ring_unpop(&q->ring, chain.slots);
 		return rc;
 	}
-	ring_push(&q->ring, chain.head, 0);
+	ring_push(&q->ring, chain.head, chain.slots, 0);
 	return 1;
 }
 

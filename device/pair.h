@@ -46,12 +46,13 @@ struct rx_state {
 	unsigned int first, last; /* pieces gathered: [first, last), first >= 1 */
 	struct {
 		uint32_t bytes;
-		uint16_t head, pieces;
+		uint16_t head, slots, pieces;
 	} chains[PAIR_CHAINS];
 	unsigned int chain_first, chain_last;
-	uint64_t bytes; /* in [first, last), the header's space included */
-	bool blocked;	/* the next chain cannot be gathered before an earlier one is used */
-	bool opened;	/* the header's space was taken off the first chain, to `hdr` */
+	unsigned int slots; /* of the ring, in [chain_first, chain_last) */
+	uint64_t bytes;	    /* in [first, last), the header's space included */
+	bool blocked;	    /* the next chain cannot be gathered before an earlier one is used */
+	bool opened;	    /* the header's space was taken off the first chain, to `hdr` */
 	struct iovec hdr[NET_HDR_LEN];
 	unsigned int hdr_pieces;
 	uint32_t held_len; /* 0: no frame waits */

@@ -1,5 +1,6 @@
 /*
- * One virtqueue, from start to stop the property of one worker. Split format (virtio 1.3, 2.7).
+ * One virtqueue, from start to stop the property of one worker: split (virtio 1.3, 2.7) or packed
+ * (2.8) format.
  * Nothing here waits, allocates or makes a system call. The guest owns every word it can write:
  * each is read once and checked; used index and positions are this side's own and never read back.
  */
@@ -16,23 +17,26 @@
 /* How a ring starts; by value, so that a later change on the control side reaches no running ring.
  */
 struct ring_config {
-	uint32_t size; /* power of two, 1..RING_SIZE_MAX */
-	uint16_t base; /* index of the next available entry */
-	bool event_idx, indirect;
-	struct virtq_desc *desc; /* host addresses, mapped in whole; never dereferenced but by
-				    device/guest.h */
-	struct virtq_avail *avail;
-	struct virtq_used *used;
+	uint32_t size; /* 1..RING_SIZE_MAX; split: a power of two */
+	uint32_t base; /* split: index of the next available entry; packed: slot and wrap counter
+			  of the next available descriptor, above them those of the next used */
+	bool packed, event_idx, indirect;
+	/* Host addresses of descriptor, driver and device area, mapped in whole; never dereferenced
+	   but by device/guest.h. */
+	void *desc, *avail, *used;
 };
 
 struct ring {
 	struct ring_config cfg;
-	const struct memory *mem; /* borrowed for as long as the ring runs */
-	unsigned int hint;	  /* region last hit */
-	uint16_t avail_next;	  /* next entry of the available ring to take */
-	uint16_t avail_seen;	  /* driver's index when last read */
-	uint16_t used_next;	  /* next entry of the used ring to write */
-	uint16_t used_published;
+	const struct memory *mem;   /* borrowed for as long as the ring runs */
+	unsigned int hint;	    /* region last hit */
+	uint16_t avail_next;	    /* next entry or slot to take */
+	uint16_t avail_seen;	    /* split: driver's index when last read */
+	uint16_t used_next;	    /* next entry or slot to write */
+	uint16_t used_published;    /* everything before is visible to the driver */
+	bool avail_wrap, used_wrap; /* packed: counters of the two positions */
+	uint16_t first_flags;	    /* packed: of the slot at used_published, written last */
+	uint32_t staged;	    /* packed: slots pushed and not published */
 	uint32_t work; /* descriptors and pieces walked since whoever runs the ring last set it to 0
 			*/
 };
@@ -43,8 +47,9 @@ struct chain {
 	unsigned int room;
 	unsigned int out, in; /* pieces the device reads, then pieces it writes */
 	uint64_t out_bytes, in_bytes;
-	uint16_t head;
-	bool too_long; /* well formed, but of more pieces than there is room for: not usable */
+	uint16_t head;	/* what ring_push() names it by */
+	uint16_t slots; /* of the ring that it takes up */
+	bool too_long;	/* well formed, but of more pieces than there is room for: not usable */
 };
 
 /* Takes over at cfg->base. The used index is read here, once: buffers that another back-end left in
@@ -54,15 +59,17 @@ void ring_init(struct ring *ring, const struct ring_config *cfg, const struct me
  * flag or length the format forbids, -EFAULT an address that is not its memory, -ELOOP more
  * descriptors than there can be. */
 int ring_pop(struct ring *ring, struct chain *chain);
-/* Gives back the last n chains popped, as if never taken. */
-void ring_unpop(struct ring *ring, uint16_t n);
-/* Stages a used entry: len is exactly the number of bytes written. */
-void ring_push(struct ring *ring, uint16_t head, uint32_t len);
+/* Gives back the chains popped last, as if never taken; slots: the sum of theirs. */
+void ring_unpop(struct ring *ring, uint16_t slots);
+/* Stages a used entry for a chain: len is exactly the number of bytes written. */
+void ring_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len);
 /* Makes staged entries visible at once; true when the driver asked to be interrupted for them. */
 bool ring_publish(struct ring *ring);
 /* Asks for a notification with the next chain; true when chains are there already. Otherwise
  * notifications are a waste. */
 bool ring_arm(struct ring *ring);
 void ring_disarm(struct ring *ring);
+/* Where another ring could go on, in the form of ring_config.base. */
+uint32_t ring_base(const struct ring *ring);
 
 #endif

@@ -36,8 +36,8 @@ short session_events(const struct session *s)
 static int reply_flush(struct session *s)
 {
 	while (s->out_sent < s->out_len) {
-		ssize_t n = send(s->sock, (char *)&s->out.head + s->out_sent, s->out_len - s->out_sent,
-				 MSG_DONTWAIT | MSG_NOSIGNAL);
+		ssize_t n = send(s->sock, (char *)&s->out.head + s->out_sent,
+				 s->out_len - s->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
 
 		if (n < 0 && errno == EAGAIN) {
 			s->deadline = s->deadline ? s->deadline : clock_ms() + MESSAGE_MS;
@@ -134,7 +134,8 @@ static int message_receive(struct session *s)
 
 	if (s->in_len >= want)
 		want += s->in.head.size;
-	n = fd_recv(s->sock, (char *)&s->in.head + s->in_len, want - s->in_len, s->fds + s->nfds, &room);
+	n = fd_recv(s->sock, (char *)&s->in.head + s->in_len, want - s->in_len, s->fds + s->nfds,
+		    &room);
 	if (n == -EAGAIN)
 		return -EAGAIN;
 	if (n == -EMSGSIZE)

@@ -97,7 +97,7 @@ static void do_stop(struct worker *w, struct worker_command *c)
 	}
 	q->running = false;
 	q->fds = (struct queue_fds){ -1, -1, -1 };
-	c->base = q->ring.avail_next;
+	c->base = ring_base(&q->ring);
 	c->result = 0;
 }
 
@@ -142,7 +142,7 @@ static void command_abort(struct worker *w)
 	if (q->running)
 		queue_break(w, c->which, -EFAULT);
 	q->running = false;
-	c->base = q->ring.avail_next;
+	c->base = ring_base(&q->ring);
 	c->result = -EFAULT;
 	mailbox_answer(&w->box);
 }

@@ -31,7 +31,7 @@ struct worker_command {
 	bool enabled;
 	uint64_t features;
 	int result;    /* answer */
-	uint16_t base; /* answer: index of the first chain not taken */
+	uint32_t base; /* answer: where the ring stopped, as ring_config.base */
 };
 
 struct worker {

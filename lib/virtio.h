@@ -1,6 +1,7 @@
 /*
- * Layouts and feature bits of virtio 1.3 that the device and the drivers of the tests share: the split ring (2.7), the
- * network device (5.1). The kernel's headers where they have them; what Debian 12's lack is added. Little endian.
+ * Layouts and feature bits of virtio 1.3 that the device and the drivers of the tests share: the
+ * split ring (2.7), the network device (5.1). The kernel's headers where they have them; what
+ * Debian 12's lack is added. Little endian.
  */
 #ifndef AIRLOCK_LIB_VIRTIO_H
 #define AIRLOCK_LIB_VIRTIO_H
@@ -8,11 +9,15 @@
 #include <assert.h>
 #include <stdint.h>
 
-#define VIRTIO_F_NOTIFY_ON_EMPTY 24
-#define VIRTIO_F_ANY_LAYOUT	 27
-#define VIRTIO_F_INDIRECT_DESC	 28
-#define VIRTIO_F_EVENT_IDX	 29
-#define VIRTIO_F_VERSION_1	 32
+#define VIRTIO_F_NOTIFY_ON_EMPTY   24
+#define VIRTIO_F_ANY_LAYOUT	   27
+#define VIRTIO_F_INDIRECT_DESC	   28
+#define VIRTIO_F_EVENT_IDX	   29
+#define VIRTIO_F_VERSION_1	   32
+#define VIRTIO_F_RING_PACKED	   34
+#define VIRTIO_F_IN_ORDER	   35
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#define VIRTIO_F_RING_RESET	   40
 
 #define VIRTIO_NET_F_CSUM	0
 #define VIRTIO_NET_F_GUEST_CSUM 1
@@ -39,6 +44,8 @@
 #define DESC_F_NEXT	1
 #define DESC_F_WRITE	2
 #define DESC_F_INDIRECT 4
+#define DESC_F_AVAIL	(1 << 7)  /* packed ring only (2.8.1) */
+#define DESC_F_USED	(1 << 15) /* packed ring only */
 
 #define AVAIL_F_NO_INTERRUPT 1
 #define USED_F_NO_NOTIFY     1
@@ -64,6 +71,22 @@ struct virtq_used {
 	struct virtq_used_elem ring[]; /* size entries, then avail_event */
 };
 
+struct virtq_packed_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t id;
+	uint16_t flags;
+};
+/* Event suppression of either side of a packed ring (2.8.14). */
+struct virtq_packed_event {
+	uint16_t off_wrap; /* 15 bits of slot, then the wrap counter */
+	uint16_t flags;
+};
+#define PACKED_EVENT_ENABLE  0
+#define PACKED_EVENT_DISABLE 1
+#define PACKED_EVENT_DESC    2
+#define PACKED_WRAP	     0x8000u /* in an index with its wrap counter */
+
 /* Bytes of each area of a split ring, the event index word included (2.7). */
 static inline uint64_t virtq_desc_bytes(uint32_t size)
 {
@@ -75,7 +98,8 @@ static inline uint64_t virtq_avail_bytes(uint32_t size)
 }
 static inline uint64_t virtq_used_bytes(uint32_t size)
 {
-	return sizeof(struct virtq_used) + (uint64_t)size * sizeof(struct virtq_used_elem) + sizeof(uint16_t);
+	return sizeof(struct virtq_used) + (uint64_t)size * sizeof(struct virtq_used_elem) +
+	       sizeof(uint16_t);
 }
 
 #define NET_HDR_F_NEEDS_CSUM 1
@@ -107,7 +131,8 @@ struct net_config {
 	uint16_t mtu;
 };
 
-static_assert(sizeof(struct virtq_desc) == 16 && sizeof(struct net_hdr) == 12 && sizeof(struct net_config) == 12,
+static_assert(sizeof(struct virtq_desc) == 16 && sizeof(struct virtq_packed_desc) == 16 &&
+		      sizeof(struct net_hdr) == 12 && sizeof(struct net_config) == 12,
 	      "layouts of the specification");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are used as they lie in memory");
 

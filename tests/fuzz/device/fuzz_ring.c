@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct iovec iov[PIECES];
 	struct chain chain = { .iov = iov, .room = PIECES };
-	struct ring_config cfg = { .desc = (struct virtq_desc *)bytes[0],
+	struct ring_config cfg = { .desc = bytes[0],
 				   .avail = (struct virtq_avail *)(bytes[0] + 2048),
 				   .used = (struct virtq_used *)(bytes[1] + 4096) };
 	struct ring ring;
@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	cfg.size = 1u << (data[0] & 7);
 	cfg.event_idx = data[0] & 0x10;
 	cfg.indirect = data[0] & 0x20;
-	memcpy(&cfg.base, data + 1, sizeof(cfg.base));
+	memcpy(&cfg.base, data + 1, 2);
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(bytes, data + 3, size - 3 < sizeof(bytes) ? size - 3 : sizeof(bytes));
 
@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ring_disarm(&ring);
 	for (int i = 0; i < 300 && ring_pop(&ring, &chain) == 1; i++) {
 		check_chain(&chain, &ring);
-		ring_push(&ring, chain.head, (uint32_t)chain.in_bytes);
+		ring_push(&ring, chain.head, 1, (uint32_t)chain.in_bytes);
 		if (i % 3 == 0)
 			ring_publish(&ring);
 	}

@@ -111,7 +111,7 @@ static inline void stage_ring(unsigned int which, uint16_t size, uint16_t base, 
 	struct queue *q = &stage.pair.queues[which];
 
 	stage.driver[which] = (struct driver){ size, cfg.desc, cfg.avail, cfg.used, base };
-	cfg.avail->idx = cfg.used->idx = base;
+	((struct virtq_avail *)cfg.avail)->idx = ((struct virtq_used *)cfg.used)->idx = base;
 	ring_init(&q->ring, &cfg, stage.mem);
 	q->running = q->enabled = true;
 }

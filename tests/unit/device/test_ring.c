@@ -239,7 +239,7 @@ static void indices_wrap(void **state)
 			if (ring_pop(ring, &c) != 1 || c.head != (i + j) % SIZE ||
 			    c.out_bytes != 100u + c.head)
 				fail();
-			ring_push(ring, c.head, c.head);
+			ring_push(ring, c.head, 1, c.head);
 		}
 		if (!ring_publish(ring)) /* no flag: every batch is told */
 			fail();
@@ -280,10 +280,10 @@ static void used_index_scribbled(void **state)
 
 	(void)state;
 	stage_open(SIZE, 5, MODERN);
-	ring_push(ring, 1, 0);
+	ring_push(ring, 1, 1, 0);
 	ring_publish(ring);
 	stage.driver[PAIR_TX].used->idx = 4711;
-	ring_push(ring, 2, 0);
+	ring_push(ring, 2, 1, 0);
 	ring_publish(ring);
 	assert_int_equal(7, stage.driver[PAIR_TX].used->idx);
 	stage_close();
@@ -292,18 +292,20 @@ static void used_index_scribbled(void **state)
 static void taken_over(void **state)
 {
 	struct ring_config cfg;
+	struct virtq_used *used;
 	struct ring ring;
 
 	(void)state;
 	stage_open(SIZE, 0, MODERN);
 	cfg = stage_config(PAIR_TX, SIZE, 900, MODERN);
-	cfg.used->idx = 897;
+	used = cfg.used;
+	used->idx = 897;
 	ring_init(&ring, &cfg, stage.mem);
 	assert_int_equal(900, ring.avail_next);
-	ring_push(&ring, 3, 0);
+	ring_push(&ring, 3, 1, 0);
 	ring_publish(&ring);
-	assert_int_equal(898, cfg.used->idx);
-	assert_int_equal(3, cfg.used->ring[897 % SIZE].id);
+	assert_int_equal(898, used->idx);
+	assert_int_equal(3, used->ring[897 % SIZE].id);
 	stage_close();
 }
 
@@ -331,7 +333,7 @@ static void used_event(void **state)
 		stage.driver[PAIR_TX].avail->flags = AVAIL_F_NO_INTERRUPT; /* means nothing here */
 		assert_false(ring_publish(ring));
 		for (unsigned int n = 0; n < cases[i].pushed; n++)
-			ring_push(ring, 0, 0);
+			ring_push(ring, 0, 1, 0);
 		assert_int_equal(cases[i].interrupt, ring_publish(ring));
 		assert_false(ring_publish(ring));
 		stage_close();
@@ -346,10 +348,10 @@ static void flags_instead_of_events(void **state)
 	(void)state;
 	stage_open(SIZE, 0, MODERN);
 	d->avail->flags = AVAIL_F_NO_INTERRUPT;
-	ring_push(ring, 0, 0);
+	ring_push(ring, 0, 1, 0);
 	assert_false(ring_publish(ring));
 	d->avail->flags = 0;
-	ring_push(ring, 0, 0);
+	ring_push(ring, 0, 1, 0);
 	assert_true(ring_publish(ring));
 	ring_disarm(ring);
 	assert_int_equal(USED_F_NO_NOTIFY, d->used->flags);

@@ -1,0 +1,48 @@
+/*
+ * What the two ring formats owe to ring.c and take from it: internal to ring*.c. Each format reads
+ * its own words; buffers of either go through chain_add(), indirect tables of either through
+ * chain_table().
+ */
+#ifndef AIRLOCK_DEVICE_RING_FORMAT_H
+#define AIRLOCK_DEVICE_RING_FORMAT_H
+
+#include "device/ring.h"
+
+/* A descriptor in private memory, with what both formats have in common. */
+struct buffer {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags;
+	uint16_t tail; /* split: next; packed: id */
+};
+
+/* The two words of a descriptor of either format, in the order of the split one: flags before tail.
+ */
+struct buffer buffer_split(uint64_t addr, uint64_t rest);
+struct buffer buffer_packed(uint64_t addr, uint64_t rest);
+
+/* Adds one buffer to a chain, in as many pieces as the memory map has of it. 0 or -errno as
+ * ring_pop(). */
+int chain_add(struct ring *ring, struct chain *chain, const struct buffer *b);
+/* Adds the buffers of an indirect table. */
+int chain_table(struct ring *ring, struct chain *chain, const struct buffer *table);
+
+void split_init(struct ring *ring);
+int split_pop(struct ring *ring, struct chain *chain);
+void split_unpop(struct ring *ring, uint16_t slots);
+void split_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len);
+bool split_publish(struct ring *ring);
+bool split_arm(struct ring *ring);
+void split_disarm(struct ring *ring);
+uint32_t split_base(const struct ring *ring);
+
+void packed_init(struct ring *ring);
+int packed_pop(struct ring *ring, struct chain *chain);
+void packed_unpop(struct ring *ring, uint16_t slots);
+void packed_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len);
+bool packed_publish(struct ring *ring);
+bool packed_arm(struct ring *ring);
+void packed_disarm(struct ring *ring);
+uint32_t packed_base(const struct ring *ring);
+
+#endif
