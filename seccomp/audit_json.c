@@ -173,15 +173,33 @@ static json_t *json_finding(const struct audit *audit, const struct judge_findin
 			 (json_int_t)finding->threads, "count", (json_int_t)finding->count);
 }
 
+static json_t *json_properties(const struct policy *policy)
+{
+	json_t *properties = json_array();
+	const char *last = "";
+
+	/* One statement may be about several calls; it is one statement. */
+	for (const struct policy_property *p = policy->properties; p; p = p->next) {
+		if (strcmp(last, p->text) != 0)
+			json_array_append_new(properties, json_words(p->text));
+		last = p->text;
+	}
+	return properties;
+}
+
 static json_t *json_part(const struct audit *audit, const struct audit_part *part)
 {
 	json_t *findings = json_array();
+	char action[32];
 
 	for (size_t i = 0; i < part->judge.findings_count; i++)
 		json_array_append_new(findings, json_finding(audit, &part->judge.findings[i]));
-	return json_pack("{s:o, s:s?, s:I, s:I, s:o, s:o}", "file", json_words(part->file), "for",
-			 part->threads, "threads", (json_int_t)part->judge.threads, "calls",
-			 (json_int_t)part->judge.calls, "rules", json_rules(audit, part),
+	return json_pack("{s:o, s:s?, s:s, s:b, s:o, s:I, s:I, s:o, s:o}", "file",
+			 json_words(part->file), "for", part->threads, "default",
+			 policy_action_format(part->policy->default_action, action),
+			 "default_given", part->policy->default_given, "properties",
+			 json_properties(part->policy), "threads", (json_int_t)part->judge.threads,
+			 "calls", (json_int_t)part->judge.calls, "rules", json_rules(audit, part),
 			 "findings", findings);
 }
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum truth {
 	NO,
@@ -169,6 +170,34 @@ static void list_uses(struct judge *judge)
 	}
 }
 
+static const struct policy_place *use_place(const struct judge_use *use)
+{
+	if (use->clause)
+		return &use->clause->atoms->place;
+	return use->filter ? &use->filter->place : &use->rule->place;
+}
+
+static int place_order(const struct policy_place *a, const struct policy_place *b)
+{
+	int file = strcmp(a->file, b->file);
+
+	if (file)
+		return file;
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
+	return a->column < b->column ? -1 : a->column > b->column;
+}
+
+static int use_order(const void *left, const void *right)
+{
+	const struct judge_use *a = left, *b = right;
+	int rule = place_order(&a->rule->place, &b->rule->place);
+
+	if (rule || a->rule != b->rule)
+		return rule ? rule : a->rule->number < b->rule->number ? -1 : 1;
+	return place_order(use_place(a), use_place(b));
+}
+
 static void count_use(struct judge *judge, const struct judge_decision *d, uint64_t count)
 {
 	for (size_t i = 0; i < judge->uses_count; i++) {
@@ -247,6 +276,7 @@ int judge_open(const struct policy *policy, const struct observed *seen, const b
 		return -ENOMEM;
 	}
 	list_uses(out);
+	qsort(out->uses, out->uses_count, sizeof(*out->uses), use_order);
 	for (size_t i = 0; i < seen->count; i++) {
 		if (!take[i])
 			continue;

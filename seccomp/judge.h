@@ -44,7 +44,7 @@ struct judge_finding {
 
 struct judge {
 	const struct policy *policy;
-	struct judge_use *uses; /* in the policy's order */
+	struct judge_use *uses; /* by place, a rule's together */
 	size_t uses_count;
 	struct judge_finding
 		*findings; /* refused by the kernel, refused or left open by the policy */

@@ -52,6 +52,8 @@ static const struct {
 	  OPTION_TEXT | OPTION_QUIET | OPTION_PID | OPTION_TRACE | OPTION_COMMAND, 1, 32,
 	  "[THREADS[@LEVEL]=]FILE... (--pid=PID | --trace=FILE | -- COMMAND...)",
 	  "what was observed against what is allowed" },
+	{ "report", verb_report, OPTION_TEXT | OPTION_OUTPUT | OPTION_TRACE, 1, 64,
+	  "[-o OUT.html] [--trace=FILE] [THREADS=]FILE|AUDIT.json...", "one page to look at" },
 };
 
 static const struct option long_options[] = {

@@ -186,7 +186,10 @@ const char *selector_format(enum policy_arch arch, const char *syscall, int argu
 	uint64_t named;
 
 	if (selector && selector->flags) {
-		format_flags(arch, selector->flags, value, out, size);
+		bool rest = value >> 63; /* all but a few: "~PROT_EXEC" */
+
+		snprintf(out, size, "~");
+		format_flags(arch, selector->flags, rest ? ~value : value, out + rest, size - rest);
 		return out;
 	}
 	while (next_name(arch, &list, name, &named)) {
