@@ -64,6 +64,9 @@ static void tun_read(const struct nlattr *data, struct rtnl_link *link)
 		case IFLA_TUN_TYPE:
 			link->tap = mnl_attr_get_u8(at) == IFF_TAP;
 			break;
+		case IFLA_TUN_PI:
+			link->packet_info = mnl_attr_get_u8(at);
+			break;
 		case IFLA_TUN_MULTI_QUEUE:
 			link->multi_queue = mnl_attr_get_u8(at);
 			break;

@@ -14,7 +14,8 @@ struct rtnl_link {
 	unsigned mtu;
 	bool up;
 	bool tap;	   /* a TAP made by /dev/net/tun */
-	bool multi_queue;  /* the next two only mean something for a TAP */
+	bool multi_queue;  /* the next three only mean something for a TAP */
+	bool packet_info;  /* frames come with four bytes in front: IFF_NO_PI is missing */
 	unsigned attached; /* queues that programs hold, attached or not */
 };
 

@@ -63,16 +63,34 @@ static int existing_check(const struct tap_options *options)
 	return 0;
 }
 
+/* True when the queue's interface is in our network namespace, where its name means something. */
+static bool queue_is_here(int queue)
+{
+	int ns = ioctl(queue, TUNGETDEVNETNS);
+	struct stat theirs, ours;
+	bool same;
+
+	if (ns < 0)
+		return false;
+	same = !fstat(ns, &theirs) && !stat("/proc/self/ns/net", &ours) &&
+	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
+	close(ns);
+	return same;
+}
+
 static int inherited_check(int fd, char name[IFNAMSIZ], short *flags)
 {
 	struct ifreq request = { 0 };
+	struct rtnl_link link;
 
 	if (fcntl(fd, F_GETFD) < 0 || ioctl(fd, TUNGETIFF, &request) < 0) {
 		err("--tap-fd=%d: is no TAP queue: %s", fd, strerror(errno));
 		return -EINVAL;
 	}
-	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_NO_PI) ||
-	    !(request.ifr_flags & IFF_VNET_HDR)) {
+	if (!queue_is_here(fd) || rtnl_link_get(request.ifr_name, &link))
+		link.packet_info = false; /* TUNGETIFF claims IFF_NO_PI of every TAP */
+	if (!(request.ifr_flags & IFF_TAP) || !(request.ifr_flags & IFF_VNET_HDR) ||
+	    link.packet_info) {
 		err("--tap-fd=%d: open it with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR", fd);
 		return -EINVAL;
 	}
@@ -171,21 +189,6 @@ static int queues_inherit(const struct tap_options *options, struct tap *tap)
 	return error;
 }
 
-/* True when the queue's interface is in our network namespace, where its name means something. */
-static bool tap_is_here(const struct tap *tap)
-{
-	int ns = ioctl(tap->queues[0], TUNGETDEVNETNS);
-	struct stat theirs, ours;
-	bool same;
-
-	if (ns < 0)
-		return false;
-	same = !fstat(ns, &theirs) && !stat("/proc/self/ns/net", &ours) &&
-	       theirs.st_ino == ours.st_ino && theirs.st_dev == ours.st_dev;
-	close(ns);
-	return same;
-}
-
 /* Which TUN_F_* this kernel's TAP takes: each is tried with what it needs. */
 static uint32_t offloads_probe(int queue)
 {
@@ -209,7 +212,7 @@ static void tap_look_up(struct tap *tap)
 	struct rtnl_link link;
 
 	tap->mtu = 1500;
-	if (!tap_is_here(tap) || rtnl_link_get(tap->name, &link))
+	if (!queue_is_here(tap->queues[0]) || rtnl_link_get(tap->name, &link))
 		return;
 	tap->index = link.index;
 	tap->mtu = link.mtu;
@@ -416,16 +419,29 @@ static int settings_reset(const struct tap *tap)
 	return error;
 }
 
+/* TUNSETSNDBUF reaches attached queues only: attaches those where a connection left another value.
+ */
+static void shrunk_queues_attach(struct tap *tap)
+{
+	for (unsigned i = 0; i < tap->pairs; i++) {
+		int buffer = INT_MAX;
+
+		if (!ioctl(tap->queues[i], TUNGETSNDBUF, &buffer) && buffer != INT_MAX)
+			tap_queue_set(tap, i, true);
+	}
+}
+
 int tap_purge(struct tap *tap)
 {
-	int error = 0, first = 0;
+	int error, first;
 
+	shrunk_queues_attach(tap);
+	first = settings_reset(tap);
 	for (unsigned i = 0; i < tap->pairs; i++) {
 		error = tap_queue_set(tap, i, false);
 		first = first ? first : error;
 	}
 	if (!tap->multi_queue)
 		single_queue_drain(tap->queues[0]);
-	error = settings_reset(tap);
-	return first ? first : error;
+	return first;
 }
