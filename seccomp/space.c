@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define VARIABLES (SPACE_WORDS * 32)
-#define CACHE	  (1u << 18) /* results remembered; a power of two */
+#define CACHE	  (1u << 18) /* results remembered at most; a power of two */
 
 struct node {
 	uint32_t low, high; /* the variable's bit is 0, is 1 */
@@ -33,6 +33,7 @@ struct space {
 	uint32_t count, room, limit;
 	uint32_t *heads; /* of hash chains, as many as there is room */
 	struct result *cache;
+	uint32_t cache_size; /* grows with the nodes */
 	bool exhausted;
 };
 
@@ -66,10 +67,10 @@ struct space *space_new(uint32_t limit)
 	if (!space)
 		return NULL;
 	space->limit = limit;
-	space->room = 1u << 14;
+	space->room = space->cache_size = 1u << 12;
 	space->nodes = calloc(space->room, sizeof(*space->nodes));
 	space->heads = calloc(space->room, sizeof(*space->heads));
-	space->cache = calloc(CACHE, sizeof(*space->cache));
+	space->cache = calloc(space->cache_size, sizeof(*space->cache));
 	if (!space->nodes || !space->heads || !space->cache) {
 		space_free(space);
 		return NULL;
@@ -94,6 +95,19 @@ bool space_exhausted(const struct space *space)
 	return space->exhausted;
 }
 
+/* What was remembered is forgotten; without memory the cache stays as it is. */
+static void grow_cache(struct space *space)
+{
+	uint32_t size = space->room < CACHE ? space->room : CACHE;
+	struct result *cache = size > space->cache_size ? calloc(size, sizeof(*cache)) : NULL;
+
+	if (!cache)
+		return;
+	free(space->cache);
+	space->cache = cache;
+	space->cache_size = size;
+}
+
 static bool grow(struct space *space)
 {
 	uint32_t room = space->room * 2;
@@ -112,6 +126,7 @@ static bool grow(struct space *space)
 	free(space->heads);
 	space->heads = heads;
 	space->room = room;
+	grow_cache(space);
 	for (uint32_t i = 2; i < space->count; i++) {
 		uint32_t *head =
 			&heads[hash(nodes[i].variable, nodes[i].low, nodes[i].high) & (room - 1)];
@@ -193,7 +208,7 @@ static uint32_t apply(struct space *space, enum operation op, uint32_t a, uint32
 		a = b;
 		b = out;
 	}
-	memo = &space->cache[hash(a, b, op) & (CACHE - 1)];
+	memo = &space->cache[hash(a, b, op) & (space->cache_size - 1)];
 	if (memo->operation == op && memo->a == a && memo->b == b)
 		return memo->set;
 	na = space->nodes[a];
@@ -204,7 +219,8 @@ static uint32_t apply(struct space *space, enum operation op, uint32_t a, uint32
 	high = apply(space, op, na.variable == variable ? na.high : a,
 		     nb.variable == variable ? nb.high : b);
 	out = make(space, variable, low, high);
-	*memo = (struct result){ a, b, out, op };
+	/* The cache may have moved meanwhile. */
+	space->cache[hash(a, b, op) & (space->cache_size - 1)] = (struct result){ a, b, out, op };
 	return out;
 }
 
