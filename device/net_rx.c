@@ -31,6 +31,12 @@ static uint64_t rx_want(const struct pair *p)
 	return NET_HDR_LEN + 1518 + 4;
 }
 
+/* Enough for one turn: what was not gathered now may be there all the same. */
+static bool rx_weary(const struct pair *p)
+{
+	return p->queues[PAIR_RX].ring.work >= PAIR_WORK;
+}
+
 static void rx_compact(struct rx_state *rx)
 {
 	unsigned int pieces = rx->last - rx->first, chains = rx->chain_last - rx->chain_first;
@@ -105,7 +111,7 @@ static int gather(struct pair *p, uint64_t want)
 
 	if (rx->first == rx->last || rx->last > PAIR_PIECES / 2 || rx->chain_last > PAIR_CHAINS / 2)
 		rx_compact(rx);
-	while (rx->bytes < want && rc > 0 && tries++ < PAIR_CHAINS)
+	while (rx->bytes < want && rc > 0 && tries++ < PAIR_CHAINS && !rx_weary(p))
 		rc = gather_one(p);
 	return rc < 0 ? rc : 0;
 }
@@ -220,7 +226,7 @@ static int rx_deliver_held(struct pair *p)
 	if (rc)
 		return rc;
 	if (mergeable(p) ? rx->bytes < need : !rx_find(p, need)) {
-		if (mergeable(p) && !rx_exhausted(p))
+		if (rx_weary(p) || (mergeable(p) && !rx_exhausted(p)))
 			return 0;
 		stat_add(p->queues[PAIR_RX].stats.dropped_no_room, 1);
 		rx->held_len = 0;
@@ -240,11 +246,13 @@ static int rx_error(struct pair *p, int error)
 		return 0;
 	case EFAULT:
 		return -EFAULT;
+	case EIO: /* an interface that is down, or on its way out: poll will tell */
+		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
+		return 0;
 	case EINTR:
 	case ENOMEM:
 	case ENOBUFS:
-	case EINVAL: /* a frame the kernel cannot describe in a virtio-net header: it is lost there
-		      */
+	case EINVAL: /* a frame the kernel cannot describe, or this guest cannot understand */
 		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
 		return 1;
 	default:
@@ -291,7 +299,8 @@ static int rx_read(struct pair *p)
 	n = rx_readv(p, &hdr, room);
 	if (n < 0)
 		return rx_error(p, errno);
-	if (n < (ssize_t)(sizeof(hdr) + NET_FRAME_MIN))
+	if (n < (ssize_t)(sizeof(hdr) + NET_FRAME_MIN) ||
+	    n > (ssize_t)(sizeof(hdr) + NET_FRAME_MAX) || net_hdr_deliver(&hdr, p->features))
 		return rx_error(p, EINVAL);
 	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
 	if (frame_len <= room) {
@@ -313,7 +322,8 @@ int net_rx_run(struct pair *p)
 
 	if (!q->enabled)
 		return 0;
-	while (n < RX_BUDGET) {
+	q->ring.work = 0;
+	while (n < RX_BUDGET && !rx_weary(p)) {
 		rc = p->rx.held_len ? rx_deliver_held(p) : rx_read(p);
 		if (rc < 0)
 			break;
@@ -332,5 +342,5 @@ int net_rx_run(struct pair *p)
 	queue_flush(q);
 	if (n)
 		stat_add(q->stats.batches, 1);
-	return rc < 0 ? rc : n == RX_BUDGET;
+	return rc < 0 ? rc : n == RX_BUDGET || rx_weary(p);
 }

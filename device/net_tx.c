@@ -78,6 +78,9 @@ static int tx_frame(struct pair *p, struct chain *chain)
 	iov = pieces_take(chain->iov, &head.hdr, p->hdr_len);
 	if (net_hdr_check(&head.hdr, frame_len, p->features))
 		goto drop;
+	/* The kernel may have to cut it up before writev() returns. */
+	if (head.hdr.gso_size)
+		p->queues[PAIR_TX].ring.work += frame_len / head.hdr.gso_size;
 	head_len = sizeof(head.hdr);
 	if (frame_len <= sizeof(head.bytes)) {
 		iov = pieces_take(iov, head.bytes, frame_len);
@@ -120,7 +123,8 @@ int net_tx_run(struct pair *p)
 	if (p->tx_blocked)
 		return 0;
 	ring_disarm(&q->ring);
-	while (n < TX_BUDGET) {
+	q->ring.work = 0;
+	while (n < TX_BUDGET && q->ring.work < PAIR_WORK) {
 		rc = tx_one(p);
 		if (rc < 0 || (!rc && !ring_arm(&q->ring)))
 			break;
@@ -132,5 +136,5 @@ int net_tx_run(struct pair *p)
 		stat_add(q->stats.batches, 1);
 	if (rc == -EAGAIN)
 		return 0;
-	return rc < 0 ? rc : n == TX_BUDGET;
+	return rc < 0 ? rc : n == TX_BUDGET || q->ring.work >= PAIR_WORK;
 }

@@ -23,6 +23,9 @@
 	(IOV_MAX -  \
 	 2) /* of guest memory in one readv or writev: the header and the spill take two */
 #define PAIR_CHAINS 512 /* gathered ahead for receiving */
+/* Descriptors walked and segments handed over in one turn of a ring, whatever few frames they make:
+ * well below what a worker may be silent for. */
+#define PAIR_WORK 16384
 
 /* Descriptors of a ring, borrowed from the control thread; -1: none (polling mode, no interrupts).
  */
@@ -57,7 +60,7 @@ struct rx_state {
 	unsigned int hdr_pieces;
 	uint32_t held_len; /* 0: no frame waits */
 	struct net_hdr held_hdr;
-	char held[NET_FRAME_MAX];
+	char held[NET_FRAME_MAX + 1]; /* one more, to know a frame that is too long */
 };
 
 struct pair {

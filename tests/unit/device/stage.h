@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -182,6 +183,23 @@ static inline int used_take(unsigned int which, uint32_t *len)
 	if (len)
 		*len = elem->len;
 	return (int)elem->id;
+}
+
+/* Where the device asks to be notified. */
+static inline uint16_t avail_event(unsigned int which)
+{
+	const struct driver *d = &stage.driver[which];
+	uint16_t event;
+
+	memcpy(&event, &d->used->ring[d->size], sizeof(event));
+	return event;
+}
+
+static inline int event_count(int fd)
+{
+	uint64_t n = 0;
+
+	return read(fd, &n, sizeof(n)) == sizeof(n) ? (int)n : 0;
 }
 
 static inline void frame_fill(uint8_t *frame, size_t len, uint8_t seed)
