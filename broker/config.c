@@ -55,7 +55,7 @@ static int number(const char *text, int base, unsigned long least, unsigned long
 
 static int descriptor(const char *text, int *out, char why[WHY_MAX])
 {
-	unsigned long n;
+	unsigned long n = 0;
 	int error = number(text, 10, 0, INT_MAX, &n, why);
 
 	if (error)
@@ -101,7 +101,7 @@ static int set_fd(struct config *config, const char *value, char why[WHY_MAX])
 
 static int set_socket_mode(struct config *config, const char *value, char why[WHY_MAX])
 {
-	unsigned long mode;
+	unsigned long mode = 0;
 	int error = number(value, 8, 0, 0777, &mode, why);
 
 	config->socket_mode = error ? 0 : (mode_t)mode;
@@ -111,7 +111,7 @@ static int set_socket_mode(struct config *config, const char *value, char why[WH
 static int set_socket_group(struct config *config, const char *value, char why[WHY_MAX])
 {
 	const struct group *group = getgrnam(value);
-	unsigned long gid;
+	unsigned long gid = 0;
 
 	if (group) {
 		config->socket_group = group->gr_gid;

@@ -137,7 +137,7 @@ static bool parse_term(struct policy_parser *parser, uint64_t *value, unsigned d
 
 static bool parse_value(struct policy_parser *parser, uint64_t *value, unsigned depth)
 {
-	uint64_t term, sum = 0;
+	uint64_t term = 0, sum = 0;
 	bool first = true;
 
 	for (;; first = false) {
@@ -273,7 +273,7 @@ static bool parse_return(struct policy_parser *parser, struct policy_action *act
 {
 	const struct policy_token word = parser->token;
 	struct policy_token first;
-	uint64_t value;
+	uint64_t value = 0;
 
 	parser_advance(parser);
 	first = parser->token;
@@ -323,7 +323,7 @@ static bool parse_action(struct policy_parser *parser, struct policy_action *act
 	if (parser->options->denylist)
 		return parser_error(parser, &token, "a rule of a denylist ends in 'return ERRNO'");
 	if (token.kind == TOKEN_NUMBER) {
-		uint64_t value;
+		uint64_t value = 0;
 
 		if (!parse_number(parser, &value))
 			return false;

@@ -102,10 +102,10 @@ awk '{ k = $1 " " $2 } k in n && n[k] != $3 { print "names.gen.sh: " k ": " n[k]
 		printf "{ \"%s\", %d, { %sUL, %sUL, %sUL } },\n", $1, mask, $2, $3, $4 }' "$tmp/constants"
 	echo '};'
 	for arch in x86_64 aarch64 riscv64; do
-		echo "static const struct name names_$arch[] = {"
+		echo "static const struct name names_${arch}[] = {"
 		awk -v a="$arch" '$1 == a { printf "{ \"%s\", %s },\n", $2, $3 }' "$tmp/syscalls" | sort
 		echo '};'
-		echo "static const struct name numbers_$arch[] = {"
+		echo "static const struct name numbers_${arch}[] = {"
 		awk -v a="$arch" '$1 == a { print $3, $2 }' "$tmp/syscalls" | sort -k1,1n -k2,2 |
 			awk '{ printf "{ \"%s\", %s },\n", $2, $1 }'
 		echo '};'

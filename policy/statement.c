@@ -482,7 +482,7 @@ static bool parse_include(struct policy_parser *parser)
 	struct policy_source source = { .text = NULL };
 	struct policy_token at;
 	bool outer = parser->denylist_said;
-	char *path;
+	char *path = NULL;
 
 	if (parser->options->dialect == POLICY_DIALECT_MINIJAIL && parser->depth > 1)
 		return parser_error(parser, &parser->token,
@@ -531,7 +531,7 @@ static bool parse_frequency(struct policy_parser *parser)
 {
 	struct policy_source source = { .text = NULL };
 	struct policy_token at;
-	char *path;
+	char *path = NULL;
 
 	if (!parse_path(parser, &at, &path))
 		return false;

@@ -155,7 +155,7 @@ static int watch_command(const struct policy_command *command, struct trace *tra
 			 bool quiet_stdout, struct observed *seen)
 {
 	const char *name = command->command[0];
-	int failed, ret;
+	int failed = -1, ret;
 	pid_t pid = -1;
 
 	ret = command_start(command->command, quiet_stdout, &pid, &failed);
