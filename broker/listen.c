@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -49,13 +50,24 @@ int listen_connect(const char *path)
 	return error;
 }
 
+static bool directory_exists(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	char dir[LISTEN_PATH_MAX] = ".";
+	struct stat st;
+
+	if (slash)
+		snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path) + 1, path);
+	return !stat(dir, &st) && S_ISDIR(st.st_mode);
+}
+
 int listen_check(const char *option, const char *path)
 {
 	struct stat st;
 	int fd;
 
 	if (lstat(path, &st) < 0) {
-		if (errno == ENOENT)
+		if (errno == ENOENT && directory_exists(path))
 			return 0;
 		err("--%s=%s: %s", option, path, strerror(errno));
 		return -EINVAL;

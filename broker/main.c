@@ -85,6 +85,14 @@ static int socket_check(struct broker *b)
 	return min_of(kind, 0);
 }
 
+/* A path on the command line that is missing, or not as it must be: for the administrator to
+ * change, unlike a kernel or a host that fails us. */
+static bool named_wrongly(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -EISDIR || error == -EACCES ||
+	       error == -EPERM;
+}
+
 /* Answers -EINVAL for what the administrator must change. */
 static int check(struct broker *b)
 {
@@ -109,7 +117,7 @@ static int check(struct broker *b)
 		return error;
 	error = policies_load(config->policy_dir, b->ids.spawner_uid, b->ids.spawner_gid,
 			      &b->policies);
-	return error == -EPERM ? -EINVAL : error; /* wrong owner of a policy: to be changed */
+	return named_wrongly(error) ? -EINVAL : error;
 }
 
 /* ---- phase 2: opening everything, while privileged ---- */
@@ -152,7 +160,7 @@ static int report_file_open(struct broker *b)
 	if (!b->config.sandbox_report)
 		return 0;
 	b->report_fd = report_open(b->config.sandbox_report);
-	return min_of(b->report_fd, 0);
+	return named_wrongly(b->report_fd) ? -EINVAL : min_of(b->report_fd, 0);
 }
 
 /* From here on signals wait, for the loop; our children inherit that and do not notice a Ctrl-C
@@ -184,13 +192,13 @@ static int open_all(struct broker *b)
 	int error = signals_open(b);
 
 	if (!error)
+		error = report_file_open(b); /* first: the last thing that can be named wrongly */
+	if (!error)
 		error = tap_open(&b->config.tap, &b->tap);
 	if (!error)
 		error = frontends_open(b);
 	if (!error)
 		error = control_open(b);
-	if (!error)
-		error = report_file_open(b);
 	if (error)
 		return error;
 	denial_watch(b);

@@ -218,6 +218,7 @@ static void serve(struct monitor *m, int connection)
 		fd_close(&connection);
 		return;
 	}
+	switches_begin(&m->switches);
 	m->spare = NULL;
 	m->serving = device;
 	if (device_serve(device, connection, m->is.tap->queues, m->is.tap->offloads)) {

@@ -17,16 +17,25 @@ static unsigned burst_of(const struct tap *tap)
 	return 4 * tap->pairs;
 }
 
+static void queue_switch(struct switches *switches, unsigned pair)
+{
+	struct tap *tap = switches->tap;
+	int error = tap_queue_set(tap, pair, switches->wanted[pair]);
+
+	if (!error)
+		return;
+	err("TAP %s: cannot %s queue %u: %s", tap->name,
+	    switches->wanted[pair] ? "attach" : "detach", pair, strerror(-error));
+	switches->wanted[pair] = tap->attached[pair];
+}
+
 static void switches_apply(void *arg)
 {
 	struct switches *switches = arg;
-	struct tap *tap = switches->tap;
 	uint64_t now = loop_now();
 
-	for (unsigned i = 0; i < tap->pairs; i++) {
-		int error;
-
-		if (switches->wanted[i] == tap->attached[i])
+	for (unsigned i = 0; i < switches->tap->pairs; i++) {
+		if (switches->wanted[i] == switches->tap->attached[i])
 			continue;
 		if (!bucket_take(&switches->bucket, now)) {
 			uint64_t wait = bucket_wait(&switches->bucket, now);
@@ -34,12 +43,7 @@ static void switches_apply(void *arg)
 			loop_arm(switches->loop, &switches->timer, (unsigned)(wait / NS_A_MS) + 1);
 			return;
 		}
-		error = tap_queue_set(tap, i, switches->wanted[i]);
-		if (!error)
-			continue;
-		err("TAP %s: cannot %s queue %u: %s", tap->name,
-		    switches->wanted[i] ? "attach" : "detach", i, strerror(-error));
-		switches->wanted[i] = tap->attached[i];
+		queue_switch(switches, i);
 	}
 }
 
@@ -50,9 +54,15 @@ void switches_init(struct switches *switches, struct loop *loop, struct tap *tap
 	bucket_fill(&switches->bucket, burst_of(tap), SWITCH_EVERY_NS, loop_now());
 }
 
+void switches_begin(struct switches *switches)
+{
+	switches->wanted[0] = true;
+	queue_switch(switches, 0); /* ours, not at the device's expense */
+}
+
 void switches_want(struct switches *switches, unsigned pair, bool attach)
 {
-	switches->wanted[pair] = attach;
+	switches->wanted[pair] = attach || pair == 0;
 	switches_apply(switches);
 }
 

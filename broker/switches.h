@@ -1,7 +1,10 @@
 /*
- * Which TAP queues are attached, as the device that serves asks by index. The host's network lock
- * is taken for every switch, so a device gets a burst and then a slow trickle; what it asked for
- * last for each pair is what it gets. Owner: the broker's only thread.
+ * Which TAP queues are attached. The first pair's is as long as a connection is served: there
+ * frames wait while rings start and stop, as in any card, and none is lost to the moment that a
+ * switch takes. The others come and go as the device asks by index, since frames for an attached
+ * queue that nobody reads are lost. The host's network lock is taken for every switch, so a device
+ * gets a burst and then a slow trickle; what it asked for last for each pair is what it gets.
+ * Owner: the broker's only thread.
  */
 #ifndef AIRLOCK_BROKER_SWITCHES_H
 #define AIRLOCK_BROKER_SWITCHES_H
@@ -20,6 +23,8 @@ struct switches {
 
 /* Both borrowed; every queue is detached. */
 void switches_init(struct switches *switches, struct loop *loop, struct tap *tap);
+/* Before a connection is handed over. */
+void switches_begin(struct switches *switches);
 /* pair < tap->pairs. What the TAP refuses is logged. */
 void switches_want(struct switches *switches, unsigned pair, bool attach);
 /* Forgets what was wanted; the caller purges the TAP. */

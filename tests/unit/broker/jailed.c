@@ -5,7 +5,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +19,7 @@
 extern char **environ;
 
 static int control_filter = -1, worker_filter = -1, channel = -1;
-static volatile int worker_ready;
+static atomic_int worker_ready; /* 1: go on, 2: sealed */
 
 static void pause_ms(void)
 {

@@ -120,7 +120,7 @@ static void test_other_files_are_kept(void **state)
 	assert_int_equal(listen_check("socket-path", path), -EINVAL);
 	unlink(path);
 	assert_int_equal(listen_open(&listener, "socket-path", "/no/such/dir/s", 0600, (gid_t)-1),
-			 -ENOENT);
+			 -EINVAL);
 	assert_int_equal(listen_open(&listener, "socket-path", "/tmp/", 0600, (gid_t)-1), -EINVAL);
 }
 

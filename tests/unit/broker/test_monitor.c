@@ -353,14 +353,17 @@ static void test_purged_between_connections(void **state)
 	one = client();
 	turns(10);
 	takes_connection(1);
+	assert_int_equal(status_of().active_pairs, 1); /* the first, from the start */
 	say(1, (struct channel_msg){ .type = CHANNEL_QUEUE, .queue = { 1, 1 } });
-	assert_int_equal(status_of().active_pairs, 1);
+	assert_int_equal(status_of().active_pairs, 2);
+	say(1, (struct channel_msg){ .type = CHANNEL_QUEUE, .queue = { 0, 0 } });
+	assert_int_equal(status_of().active_pairs, 2); /* to the end */
 	before = purges;
 	ready(2);
 	two = client();
 	dies(1, 9);
 	assert_true(purges > before);
-	assert_int_equal(status_of().active_pairs, 0);
+	assert_int_equal(status_of().active_pairs, 1); /* the first of the next connection */
 	takes_connection(2);
 	assert_int_equal(status_of().restarts, 1);
 	assert_string_equal(status_of().last_exit, "killed by SIGKILL");
@@ -624,7 +627,7 @@ static void test_queue_storm(void **state)
 	turns(10);
 	takes_connection(1);
 	for (uint32_t i = 0; i < 200; i++) {
-		struct channel_msg msg = { .type = CHANNEL_QUEUE, .queue = { 0, i % 2 } };
+		struct channel_msg msg = { .type = CHANNEL_QUEUE, .queue = { 1, i % 2 } };
 
 		assert_int_equal(channel_send(born[1].channel, &msg, NULL, 0), 0);
 		if (i % 16 == 15)
@@ -633,7 +636,7 @@ static void test_queue_storm(void **state)
 	turns(5);
 	assert_in_range(switched, 4 * PAIRS, 4 * PAIRS + 10);
 	turns(100);
-	assert_int_equal(tap.attached[0], true); /* the last word counts */
+	assert_int_equal(tap.attached[1], true); /* the last word counts */
 	close(fd);
 }
 
