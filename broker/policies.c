@@ -81,11 +81,11 @@ static int open_trusted(int at, const char *name, int flags, const char *what)
 		return fd;
 	fd_close(&fd);
 	if (ret == -EPERM)
-		err("policy %s: must belong to root or to the owner of airlock-broker and be "
+		err("--policy-dir: %s: must belong to root or to the owner of airlock-broker and be "
 		    "writable by no one else (chown, chmod go-w)",
 		    what);
 	else
-		err("policy %s: %s", what, ret == -EINVAL ? "is no file" : strerror(-ret));
+		err("--policy-dir: %s: %s", what, ret == -EINVAL ? "is no file" : strerror(-ret));
 	return ret;
 }
 
@@ -123,7 +123,7 @@ static int read_text(int dir, const char *dir_path, const char *file, struct tex
 	if (!n)
 		return 0;
 	n = n < 0 ? -errno : -EFBIG;
-	err("policy %s: %s", text->path, strerror((int)-n));
+	err("--policy-dir: %s: %s", text->path, strerror((int)-n));
 	return (int)n;
 }
 
