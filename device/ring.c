@@ -129,14 +129,25 @@ void ring_init(struct ring *ring, const struct ring_config *cfg, const struct me
 
 int ring_pop(struct ring *ring, struct chain *chain)
 {
+	int rc;
+
 	chain->out = chain->in = 0;
 	chain->out_bytes = chain->in_bytes = 0;
 	chain->too_long = false;
-	return ring->cfg.packed ? packed_pop(ring, chain) : split_pop(ring, chain);
+	rc = ring->cfg.packed ? packed_pop(ring, chain) : split_pop(ring, chain);
+	if (rc <= 0)
+		return rc;
+	ring->taken += chain->slots;
+	if (ring->taken <= ring->cfg.size)
+		return 1;
+	/* What is not given back yet was made available again. */
+	ring_unpop(ring, chain->slots);
+	return -EINVAL;
 }
 
 void ring_unpop(struct ring *ring, uint16_t slots)
 {
+	ring->taken -= slots;
 	if (ring->cfg.packed)
 		packed_unpop(ring, slots);
 	else
@@ -149,6 +160,7 @@ void ring_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len)
 		packed_push(ring, head, slots, len);
 	else
 		split_push(ring, head, slots, len);
+	ring->taken -= slots;
 }
 
 bool ring_publish(struct ring *ring)

@@ -34,6 +34,7 @@ struct ring {
 	uint16_t avail_seen;	    /* split: driver's index when last read */
 	uint16_t used_next;	    /* next entry or slot to write */
 	uint16_t used_published;    /* everything before is visible to the driver */
+	uint32_t taken;		    /* slots popped and not pushed: never more than there are */
 	bool avail_wrap, used_wrap; /* packed: counters of the two positions */
 	uint16_t first_flags;	    /* packed: of the slot at used_published, written last */
 	uint32_t staged;	    /* packed: slots pushed and not published */

@@ -219,6 +219,27 @@ static void nothing_there(void **state)
 	stage_close();
 }
 
+/* CVE-2016-5403: chains made available without one being given back. */
+static void more_chains_than_the_ring_has(void **state)
+{
+	struct ring *ring = &stage.pair.queues[PAIR_TX].ring;
+	struct iovec iov[4];
+	struct chain c = { .iov = iov, .room = 4 };
+
+	(void)state;
+	stage_open(SIZE, 0, MODERN);
+	for (uint16_t i = 0; i < SIZE; i++)
+		post(PAIR_TX, i, BUF(i), 10);
+	for (uint16_t i = 0; i < SIZE; i++)
+		assert_int_equal(1, ring_pop(ring, &c));
+	avail_push(PAIR_TX, 0);
+	assert_int_equal(-EINVAL, ring_pop(ring, &c));
+	assert_int_equal(SIZE, ring_base(ring));
+	ring_push(ring, 0, 1, 0);
+	assert_int_equal(1, ring_pop(ring, &c));
+	stage_close();
+}
+
 /* 200,000 chains through a ring of 8: every index wraps three times. */
 static void indices_wrap(void **state)
 {
@@ -386,6 +407,7 @@ int main(void)
 		cmocka_unit_test(more_pieces_than_room),
 		cmocka_unit_test(work_is_counted),
 		cmocka_unit_test(nothing_there),
+		cmocka_unit_test(more_chains_than_the_ring_has),
 		cmocka_unit_test(indices_wrap),
 		cmocka_unit_test(given_back),
 		cmocka_unit_test(used_index_scribbled),
