@@ -7,13 +7,13 @@
 #include "seccomp/denial_ring.h"
 #include "seccomp/denial.skel.h"
 #include "lib/fd.h"
+#include "policy/names.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
-#include <seccomp.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -21,11 +21,6 @@ struct denial {
 	int link_fd; /* keeps the program attached, and the program its map */
 	const struct denial_ring *ring;
 };
-
-#define NR_MAX 512 /* above every number of today's kernels outside x32 */
-
-static char *names[NR_MAX]; /* filled by denial_open(), for the life of the process: libseccomp's
-			       resolver allocates */
 
 /* What libbpf and the kernel say, in the words of the header. */
 static int denial_error(int err)
@@ -92,15 +87,11 @@ quiet:
 	return ret;
 }
 
-static void names_resolve(void)
-{
-	for (int nr = 0; nr < NR_MAX && !names[nr]; nr++)
-		names[nr] = seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, nr);
-}
-
 const char *denial_syscall_name(int nr)
 {
-	return nr >= 0 && nr < NR_MAX && names[nr] ? names[nr] : "?";
+	const char *name = nr < 0 ? NULL : policy_syscall_name(policy_arch_native(), (uint32_t)nr);
+
+	return name ? name : "?";
 }
 
 int denial_open(uid_t uid, struct denial **out)
@@ -109,7 +100,6 @@ int denial_open(uid_t uid, struct denial **out)
 	int ret;
 
 	*out = NULL;
-	names_resolve();
 	if (!d)
 		return -ENOMEM;
 	d->link_fd = -1;

@@ -39,8 +39,8 @@ int denial_find(const struct denial *d, pid_t tgid, struct denial_record *out);
 /* Detaches, unmaps, frees. NULL is fine. */
 void denial_close(struct denial *d);
 
-/* The call's name on this machine, "?" for a number it does not know. Constant from denial_open()
- * on; no system call. */
+/* The call's name on this machine, "?" for a number it does not know. From a constant table: no
+ * system call, no malloc. */
 const char *denial_syscall_name(int nr);
 
 #endif
