@@ -15,6 +15,7 @@
 #include "device/lifecycle.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "lib/clock.h"
 #include "lib/fd.h"
@@ -59,11 +60,9 @@ static struct worker *worker_of(const struct lifecycle *l, unsigned int ring)
 void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders,
 		    struct worker *workers)
 {
-	*l = (struct lifecycle){ .setup = setup,
-				 .orders = orders,
-				 .workers = workers,
-				 .enabled_default = true,
-				 .replaced = -1 };
+	*l = (struct lifecycle){
+		.setup = setup, .orders = orders, .workers = workers, .log = -1, .replaced = -1
+	};
 	for (size_t i = 0; i < ARRAY_SIZE(l->vrings); i++)
 		l->vrings[i] = (struct vring){ .kick = -1, .call = -1, .err = -1 };
 }
@@ -85,12 +84,16 @@ bool lifecycle_idle(const struct lifecycle *l)
 	return !l->stop_all;
 }
 
-/* The host's frames go to this pair only while its receive ring takes them. */
+/* A pair's TAP queue is attached from the first start of one of its rings until both are disabled.
+ * So the host's frames go to pairs in use only, those for a ring that is stopped for a while wait
+ * in the queue, and a ring that transmits alone has it too. */
 static void attach_sync(struct lifecycle *l, unsigned int ring)
 {
 	unsigned int pair = ring / 2;
-	const struct vring *rx = &l->vrings[2 * pair];
-	bool wanted = rx->state == RING_RUNNING && (rx->enabled || l->enabled_default);
+	const struct vring *v = &l->vrings[2 * pair];
+	bool enabled = v[0].enabled || v[1].enabled;
+	bool runs = v[0].state == RING_RUNNING || v[1].state == RING_RUNNING;
+	bool wanted = enabled && (l->attached[pair] || runs);
 
 	if (wanted == l->attached[pair])
 		return;
@@ -118,6 +121,20 @@ static bool base_fits(const struct lifecycle *l, const struct vring *v)
 	       (v->base >> 16 & (PACKED_WRAP - 1)) < v->size;
 }
 
+/* Host address of an area that lies whole in one region, by the address that the front-end names it
+ * by; or NULL. */
+static void *area(const struct lifecycle *l, const struct memory *mem, uint64_t addr, uint64_t len)
+{
+	unsigned int hint = 0;
+	uint64_t have = len;
+	void *host;
+
+	if (!l->guest_addresses)
+		return memory_uva(mem, addr, len);
+	host = memory_gpa(mem, addr, &have, &hint);
+	return have == len ? host : NULL;
+}
+
 /* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not
  * mapped or misaligned, -EINVAL size or base do not fit the format. */
 static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
@@ -135,9 +152,9 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 		return -EAGAIN;
 	if (!base_fits(l, v))
 		return -EINVAL;
-	cfg->desc = memory_uva(mem, v->addr.desc, virtq_desc_bytes(v->size));
-	cfg->avail = memory_uva(mem, v->addr.avail, packed(l) ? event : virtq_avail_bytes(v->size));
-	cfg->used = memory_uva(mem, v->addr.used, packed(l) ? event : virtq_used_bytes(v->size));
+	cfg->desc = area(l, mem, v->addr.desc, virtq_desc_bytes(v->size));
+	cfg->avail = area(l, mem, v->addr.avail, packed(l) ? event : virtq_avail_bytes(v->size));
+	cfg->used = area(l, mem, v->addr.used, packed(l) ? event : virtq_used_bytes(v->size));
 	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
 	odd = ((uintptr_t)cfg->desc & 15) | ((uintptr_t)cfg->avail & (packed(l) ? 3 : 1)) |
 	      ((uintptr_t)cfg->used & 3);
@@ -145,6 +162,16 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 		return 0;
 	cfg->desc = NULL;
 	return -EFAULT;
+}
+
+static struct ring_log ring_log(const struct lifecycle *l, const struct vring *v)
+{
+	if (!l->dirty || !(v->addr.flags & VU_VRING_F_LOG))
+		return (struct ring_log){ 0 };
+	return (struct ring_log){ .dirty = l->dirty,
+				  .desc = memory_reverse(l->memory,
+							 area(l, l->memory, v->addr.desc, 1)),
+				  .used = v->addr.log };
 }
 
 static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
@@ -155,8 +182,10 @@ static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
 	w->command.order = order;
 	w->command.which = ring % 2;
 	w->command.mem = l->memory;
-	w->command.fds = (struct queue_fds){ v->kick, v->call, v->err };
-	w->command.enabled = v->enabled || l->enabled_default;
+	w->command.fds = (struct queue_fds){ v->kick, v->call, v->err, l->log };
+	w->command.enabled = v->enabled;
+	w->command.dirty = l->features & BIT_ULL(VU_F_LOG_ALL) ? l->dirty : NULL;
+	w->command.log = ring_log(l, v);
 	w->command.features = l->features;
 	l->asked[ring / 2] = true;
 	l->deadline = clock_ms() + ANSWER_MS;
@@ -194,6 +223,24 @@ static void stop_running(struct lifecycle *l, unsigned int ring)
 	vring_forget(l, ring);
 }
 
+static void update_running(struct lifecycle *l, unsigned int ring)
+{
+	l->vrings[ring].stale = false;
+	if (l->vrings[ring].state == RING_RUNNING)
+		ask(l, ring, WORKER_UPDATE);
+}
+
+static void vrings_reset(struct lifecycle *l)
+{
+	for (unsigned int i = 0; i < rings(l); i++) {
+		struct vring *v = &l->vrings[i];
+
+		v->size = v->base = 0;
+		v->has_addr = v->enabled = false;
+	}
+	l->features = 0;
+}
+
 /* Posts what can be posted now: a worker hears one command at a time. */
 static int pump(struct lifecycle *l)
 {
@@ -202,15 +249,21 @@ static int pump(struct lifecycle *l)
 			continue;
 		if (l->stop_all)
 			stop_running(l, i);
+		else if (l->vrings[i].stale)
+			update_running(l, i);
 		else if (l->recheck && l->vrings[i].state == RING_WAITING)
 			start_waiting(l, i);
 	}
 	for (unsigned int i = 0; i < l->setup->pairs; i++)
 		if (l->asked[i])
 			return 1;
-	l->stop_all = l->recheck = false;
+	if (l->forget)
+		vrings_reset(l);
+	l->stop_all = l->recheck = l->forget = false;
 	memory_unref(l->retired);
+	dirty_free(l->dirty_retired);
 	l->retired = NULL;
+	l->dirty_retired = NULL;
 	return 0;
 }
 
@@ -264,12 +317,15 @@ int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring
 {
 	struct vring wanted = l->vrings[ring];
 
-	if (addr->desc & 15 || addr->avail & 1 || addr->used & 3 || (addr->flags & ~1u))
+	if (addr->desc & 15 || addr->avail & 1 || addr->used & 3 || (addr->flags & ~VU_VRING_F_LOG))
 		return -EINVAL;
-	/* Said again of a running ring, it changes nothing. */
+	/* A running ring's addresses may be said again, to log its writes or to stop logging them.
+	 */
 	if (wanted.state == RING_RUNNING && wanted.addr.desc == addr->desc &&
-	    wanted.addr.avail == addr->avail && wanted.addr.used == addr->used)
-		return 0;
+	    wanted.addr.avail == addr->avail && wanted.addr.used == addr->used) {
+		l->vrings[ring].addr = *addr;
+		return ask(l, ring, WORKER_UPDATE);
+	}
 	wanted.addr = *addr;
 	wanted.has_addr = wanted.addr_said = true;
 	return vring_set(l, ring, &wanted);
@@ -341,6 +397,55 @@ int lifecycle_stop_all(struct lifecycle *l)
 {
 	l->stop_all = true;
 	return pump(l);
+}
+
+int lifecycle_reset(struct lifecycle *l)
+{
+	l->forget = true;
+	return lifecycle_stop_all(l);
+}
+
+/* Every running ring hears of what changed for all of them. */
+static int update_all(struct lifecycle *l)
+{
+	for (unsigned int i = 0; i < rings(l); i++)
+		l->vrings[i].stale = l->vrings[i].state == RING_RUNNING;
+	return pump(l);
+}
+
+int lifecycle_features(struct lifecycle *l, uint64_t features)
+{
+	if (lifecycle_started(l)) {
+		if ((features ^ l->features) & ~BIT_ULL(VU_F_LOG_ALL))
+			return -EPROTO;
+		l->features = features;
+		return update_all(l);
+	}
+	l->features = features;
+	/* Without the protocol's own feature nobody can enable a ring: all are, at once. */
+	for (unsigned int i = 0; i < rings(l); i++)
+		l->vrings[i].enabled |= !(features & BIT_ULL(VU_F_PROTOCOL_FEATURES));
+	return 0;
+}
+
+int lifecycle_log(struct lifecycle *l, struct dirty *dirty)
+{
+	l->dirty_retired = l->dirty;
+	l->dirty = dirty;
+	return update_all(l);
+}
+
+int lifecycle_log_fd(struct lifecycle *l, int fd)
+{
+	l->replaced = l->log;
+	l->log = fd;
+	return update_all(l);
+}
+
+int lifecycle_rarp(struct lifecycle *l, const uint8_t mac[6])
+{
+	memcpy(l->workers[0].command.mac, mac, 6);
+	return ask(l, 0, WORKER_ANNOUNCE);
 }
 
 int lifecycle_memory(struct lifecycle *l, struct memory *mem)

@@ -40,6 +40,7 @@ struct vring {
 	uint32_t size; /* 0: not set */
 	uint32_t base; /* as ring_config.base */
 	bool has_addr, kicked, enabled;
+	bool stale;		   /* the worker has not heard of a change yet */
 	bool size_said, addr_said; /* since it last stopped */
 	struct vu_vring_addr addr;
 	int kick, call, err; /* owned; -1 none */
@@ -51,8 +52,11 @@ struct lifecycle {
 	struct worker *workers; /* setup->pairs of them */
 	struct vring vrings[2 * CHANNEL_PAIRS_MAX];
 	struct memory *memory, *retired; /* in use; and replaced, until every worker has let go */
+	struct dirty *dirty, *dirty_retired; /* likewise */
+	int log;			     /* owned: signalled when pages were logged; -1 none */
 	uint64_t features;
-	bool enabled_default; /* rings start enabled: VU_F_PROTOCOL_FEATURES was not negotiated */
+	bool guest_addresses; /* rings are named by guest addresses, not by the front-end's */
+	bool forget;	      /* once every ring has stopped: set up nothing any more */
 	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as last asked for */
 	bool asked[CHANNEL_PAIRS_MAX];	  /* the pair's worker owes an answer */
 	bool stop_all, recheck; /* to be done as workers come free: stop every ring; start those
@@ -71,10 +75,20 @@ int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value);
 int lifecycle_enable(struct lifecycle *l, unsigned int ring, uint32_t value);
 int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, int fd);
 int lifecycle_stop(struct lifecycle *l, unsigned int ring);
-/* Stops every ring and forgets what they were told. */
+/* Stops every ring. */
 int lifecycle_stop_all(struct lifecycle *l);
 /* Takes over `mem` (the caller's reference) and hands it to the running rings. */
 int lifecycle_memory(struct lifecycle *l, struct memory *mem);
+
+/* -EPROTO: a change that a running ring cannot follow. Only VU_F_LOG_ALL may change under it. */
+int lifecycle_features(struct lifecycle *l, uint64_t features);
+/* Stops every ring and forgets how they were set up: the descriptors alone stay. */
+int lifecycle_reset(struct lifecycle *l);
+/* Take over a dirty log, and the descriptor (-1: none) that tells its owner of new marks. */
+int lifecycle_log(struct lifecycle *l, struct dirty *dirty);
+int lifecycle_log_fd(struct lifecycle *l, int fd);
+/* Announces the guest's address on the host's side, by a frame from the first pair. */
+int lifecycle_rarp(struct lifecycle *l, const uint8_t mac[6]);
 
 bool lifecycle_started(const struct lifecycle *l); /* does any ring run, or is it on its way? */
 bool lifecycle_idle(const struct lifecycle *l);	   /* no worker owes an answer */

@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "device/dirty.h"
 #include "lib/util.h"
 
 #define PAGE 4096ul
@@ -278,6 +279,18 @@ void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len)
 	return NULL;
 }
 
+uint64_t memory_reverse(const struct memory *mem, const void *host)
+{
+	for (unsigned int i = 0; mem && i < mem->count; i++) {
+		const struct memory_region *r = &mem->regions[i];
+		uintptr_t off = (uintptr_t)host - (uintptr_t)r->host;
+
+		if (off < r->size)
+			return r->gpa + off;
+	}
+	return UINT64_MAX;
+}
+
 static const struct memory_region *region_of(const struct memory *mem, uint64_t gpa,
 					     unsigned int *hint)
 {
@@ -330,7 +343,8 @@ static bool guard_covers(const struct memory_guard *guard, uintptr_t addr)
 static void on_sigbus(int sig, siginfo_t *info, void *context)
 {
 	(void)context;
-	if (guard_covers(memory_guard, (uintptr_t)info->si_addr))
+	if (guard_covers(memory_guard, (uintptr_t)info->si_addr) ||
+	    (memory_guard && dirty_covers(memory_guard->dirty, (uintptr_t)info->si_addr)))
 		siglongjmp(memory_guard->env, 1);
 	_exit(128 + sig);
 }

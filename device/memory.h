@@ -20,6 +20,7 @@
 
 #define MEMORY_SLOTS 509 /* as many as QEMU and rust-vmm use at most */
 
+struct dirty;
 struct mapping;
 struct memory_region {
 	uint64_t gpa, uva, size; /* guest address, front-end address, bytes */
@@ -58,6 +59,8 @@ void memory_unref(struct memory *mem);
 
 /* Host address of [uva, uva + len), which must lie in one region; NULL otherwise. */
 void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len);
+/* Guest address of a host address that one of the two functions beside gave; UINT64_MAX: none. */
+uint64_t memory_reverse(const struct memory *mem, const void *host);
 /* Host address of gpa (NULL: unmapped) and, in *len, at most the wanted bytes that follow it
  * without a gap. `hint` remembers the region last hit; one per ring. */
 void *memory_gpa(const struct memory *mem, uint64_t gpa, uint64_t *len, unsigned int *hint);
@@ -66,7 +69,8 @@ void *memory_gpa(const struct memory *mem, uint64_t gpa, uint64_t *len, unsigned
  * see worker.c. */
 struct memory_guard {
 	sigjmp_buf env;
-	const struct memory *mem; /* NULL: no guest memory may be touched now */
+	const struct memory *mem;  /* NULL: no guest memory may be touched now */
+	const struct dirty *dirty; /* the log that may be marked, or NULL */
 };
 extern _Thread_local struct memory_guard *memory_guard;
 int memory_guard_init(void); /* once, before threads: installs the SIGBUS handler */

@@ -36,7 +36,7 @@ uint64_t net_features(const struct net_setup *setup)
 		     BIT_ULL(VIRTIO_F_NOTIFICATION_DATA) | BIT_ULL(VIRTIO_F_RING_RESET) |
 		     BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) | BIT_ULL(VIRTIO_NET_F_MAC) |
 		     BIT_ULL(VIRTIO_NET_F_STATUS) | BIT_ULL(VIRTIO_NET_F_MTU) |
-		     BIT_ULL(VU_F_PROTOCOL_FEATURES);
+		     BIT_ULL(VU_F_LOG_ALL) | BIT_ULL(VU_F_PROTOCOL_FEATURES);
 
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 		if (setup->tap_offloads & offloads[i].tap)

@@ -166,6 +166,35 @@ static void chain_use(struct pair *p, uint32_t len)
 	rx->chain_first++;
 }
 
+/* Logs what was written of a frame: its header when it is complete, and `len` bytes behind that. */
+static void rx_wrote(struct pair *p, bool header, uint64_t len)
+{
+	const struct queue *q = &p->queues[PAIR_RX];
+	const struct rx_state *rx = &p->rx;
+
+	if (!q->dirty)
+		return;
+	for (unsigned int i = 0; header && i < rx->hdr_pieces; i++)
+		dirty_mark(q->dirty, memory_reverse(q->ring.mem, rx->hdr[i].iov_base),
+			   rx->hdr[i].iov_len);
+	for (const struct iovec *iov = &rx->iov[rx->first]; len; iov++) {
+		uint64_t part = min_of(len, (uint64_t)iov->iov_len);
+
+		if (part)
+			dirty_mark(q->dirty, memory_reverse(q->ring.mem, iov->iov_base), part);
+		len -= part;
+	}
+}
+
+static uint16_t rx_chains_for(const struct rx_state *rx, uint64_t bytes)
+{
+	uint16_t n = 0;
+
+	for (uint64_t have = 0; have < bytes; n++)
+		have += rx->chains[rx->chain_first + n].bytes;
+	return n;
+}
+
 /* Pushes the chains that the frame fills, after writing the header into the first. */
 static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
 {
@@ -173,19 +202,18 @@ static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
 	struct rx_state *rx = &p->rx;
 	uint64_t left = (uint64_t)p->hdr_len + frame_len;
 	const char *from = (const char *)hdr;
-	uint16_t n = 0;
 
+	hdr->num_buffers = rx_chains_for(rx, left);
+	for (unsigned int i = 0; i < rx->hdr_pieces; i++) {
+		guest_copy_out(rx->hdr[i].iov_base, from, rx->hdr[i].iov_len);
+		from += rx->hdr[i].iov_len;
+	}
+	rx_wrote(p, true, frame_len);
 	while (left) {
 		uint32_t part = (uint32_t)min_of(left, (uint64_t)rx->chains[rx->chain_first].bytes);
 
 		chain_use(p, part);
 		left -= part;
-		n++;
-	}
-	hdr->num_buffers = mergeable(p) ? n : 1;
-	for (unsigned int i = 0; i < rx->hdr_pieces; i++) {
-		guest_copy_out(rx->hdr[i].iov_base, from, rx->hdr[i].iov_len);
-		from += rx->hdr[i].iov_len;
 	}
 	rx->opened = false;
 	stat_add(q->stats.frames, 1);
@@ -243,6 +271,7 @@ static int rx_error(struct pair *p, int error)
 {
 	switch (error) {
 	case EAGAIN:
+	case EBADFD: /* detached: poll will tell */
 		return 0;
 	case EFAULT:
 		return -EFAULT;
@@ -256,7 +285,7 @@ static int rx_error(struct pair *p, int error)
 		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
 		return 1;
 	default:
-		p->tap_dead = true;
+		p->tap_away = true;
 		return 0;
 	}
 }
@@ -308,6 +337,7 @@ static int rx_read(struct pair *p)
 		return 1;
 	}
 	pieces_copy(rx, rx->held, room, false);
+	rx_wrote(p, false, room);
 	rx->held_hdr = hdr;
 	rx->held_len = frame_len;
 	stat_add(p->queues[PAIR_RX].stats.held, 1);

@@ -45,6 +45,7 @@ static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32
 	}
 	switch (errno) {
 	case EAGAIN:
+	case EBADFD: /* detached: the broker attaches a little after the ring starts */
 		p->tx_blocked = true;
 		return -EAGAIN;
 	case EFAULT:
@@ -137,4 +138,22 @@ int net_tx_run(struct pair *p)
 	if (rc == -EAGAIN)
 		return 0;
 	return rc < 0 ? rc : n == TX_BUDGET || q->ring.work >= PAIR_WORK;
+}
+
+void net_tx_announce(struct pair *p, const uint8_t mac[6])
+{
+	/* Ethernet broadcast of a reverse request for the sender's own address (RFC 903), padded to
+	 * 60 bytes. */
+	uint8_t frame[NET_HDR_LEN + 60] = { 0 }, *eth = frame + NET_HDR_LEN;
+	static const uint8_t kind[] = { 0x80, 0x35, 0, 1, 8, 0, 6, 4, 0, 3 };
+	struct iovec iov = { frame, sizeof(frame) };
+
+	memset(eth, 0xff, 6);
+	memcpy(eth + 6, mac, 6);
+	memcpy(eth + 12, kind, sizeof(kind));
+	memcpy(eth + 22, mac, 6);
+	memcpy(eth + 32, mac, 6);
+	/* As with any frame, nobody can be told that it was lost. */
+	if (writev(p->tap, &iov, 1) < 0)
+		stat_add(p->queues[PAIR_TX].stats.dropped_tap, 1);
 }

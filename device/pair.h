@@ -30,7 +30,7 @@
 /* Descriptors of a ring, borrowed from the control thread; -1: none (polling mode, no interrupts).
  */
 struct queue_fds {
-	int kick, call, err;
+	int kick, call, err, log; /* log: signalled after writes that were logged */
 };
 
 struct queue {
@@ -38,6 +38,7 @@ struct queue {
 	struct queue_fds fds;
 	bool running; /* started and not broken */
 	bool enabled;
+	const struct dirty *dirty; /* where writes to the guest's buffers are logged, or NULL */
 	bool kick_dead; /* the kick descriptor is no event descriptor: not polled again */
 	struct ring_stats stats;
 };
@@ -70,7 +71,8 @@ struct pair {
 	struct queue queues[2];
 	bool rx_starved; /* no buffer posted: the TAP need not be polled */
 	bool tx_blocked; /* the TAP takes nothing now: its POLLOUT is awaited */
-	bool tap_dead;	 /* the TAP is gone or fails for good */
+	bool tap_away;	 /* its queue is detached or its interface gone: tried again after... */
+	long tap_pause;	 /* ...so many ns; 0: it answers */
 	struct rx_state rx;
 	struct iovec tx_iov[PAIR_PIECES + 2];
 };
@@ -86,6 +88,9 @@ struct pair {
 int net_tx_run(struct pair *p);
 int net_rx_run(struct pair *p);
 
+/* Sends a RARP from this address, so that switches learn where the guest is now
+ * (VHOST_USER_SEND_RARP). */
+void net_tx_announce(struct pair *p, const uint8_t mac[6]);
 /* Gives gathered buffers back to the ring, as if never taken: before it stops, or its memory
  * changes. */
 void net_rx_release(struct pair *p);

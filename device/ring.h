@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "device/dirty.h"
 #include "device/memory.h"
 #include "lib/virtio.h"
 
@@ -26,8 +27,15 @@ struct ring_config {
 	void *desc, *avail, *used;
 };
 
+/* Where a ring's own writes are logged; dirty NULL: nowhere. */
+struct ring_log {
+	const struct dirty *dirty;
+	uint64_t desc, used; /* guest addresses of the areas, as the log counts them */
+};
+
 struct ring {
 	struct ring_config cfg;
+	struct ring_log log;
 	const struct memory *mem;   /* borrowed for as long as the ring runs */
 	unsigned int hint;	    /* region last hit */
 	uint16_t avail_next;	    /* next entry or slot to take */

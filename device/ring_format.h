@@ -27,6 +27,24 @@ int chain_add(struct ring *ring, struct chain *chain, const struct buffer *b);
 /* Adds the buffers of an indirect table. */
 int chain_table(struct ring *ring, struct chain *chain, const struct buffer *table);
 
+/* After a write of `len` bytes at p in the used or the descriptor area. */
+static inline void used_wrote(const struct ring *ring, const void *p, uint64_t len)
+{
+	if (ring->log.dirty)
+		dirty_mark(ring->log.dirty,
+			   ring->log.used +
+				   (uint64_t)((const char *)p - (const char *)ring->cfg.used),
+			   len);
+}
+static inline void desc_wrote(const struct ring *ring, const void *p, uint64_t len)
+{
+	if (ring->log.dirty)
+		dirty_mark(ring->log.dirty,
+			   ring->log.desc +
+				   (uint64_t)((const char *)p - (const char *)ring->cfg.desc),
+			   len);
+}
+
 void split_init(struct ring *ring);
 int split_pop(struct ring *ring, struct chain *chain);
 void split_unpop(struct ring *ring, uint16_t slots);

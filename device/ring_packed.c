@@ -116,6 +116,7 @@ void packed_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len)
 		ring->first_flags = flags;
 	else
 		guest_store16_release(&d->flags, flags);
+	desc_wrote(ring, d, sizeof(*d));
 	ring->staged += slots;
 	ring->used_next = forward(ring, ring->used_next, slots, &ring->used_wrap);
 }
@@ -130,6 +131,7 @@ bool packed_publish(struct ring *ring)
 		return false;
 	/* Release: the whole batch is visible with its first descriptor. */
 	guest_store16_release(&desc(ring, first)->flags, ring->first_flags);
+	desc_wrote(ring, desc(ring, first), sizeof(struct virtq_packed_desc));
 	ring->used_published = ring->used_next;
 	ring->staged = 0;
 	/* Full: pairs with the driver's barrier between its event words and its look at the next
@@ -158,6 +160,7 @@ bool packed_arm(struct ring *ring)
 	} else {
 		guest_store16(&device->flags, PACKED_EVENT_ENABLE);
 	}
+	used_wrote(ring, device, sizeof(*device));
 	/* Full: pairs with the driver's barrier between its descriptor and its look at these words.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -169,4 +172,5 @@ void packed_disarm(struct ring *ring)
 	struct virtq_packed_event *device = ring->cfg.used;
 
 	guest_store16(&device->flags, PACKED_EVENT_DISABLE);
+	used_wrote(ring, device, sizeof(*device));
 }

@@ -109,6 +109,7 @@ void split_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len)
 
 	guest_store32(&elem->id, head);
 	guest_store32(&elem->len, len);
+	used_wrote(ring, elem, sizeof(*elem));
 	ring->used_next += slots;
 }
 
@@ -119,6 +120,7 @@ bool split_publish(struct ring *ring)
 	if (ring->used_next == old)
 		return false;
 	guest_store16_release(&used(ring)->idx, ring->used_next);
+	used_wrote(ring, &used(ring)->idx, sizeof(used(ring)->idx));
 	ring->used_published = ring->used_next;
 	/* Full: pairs with the driver's barrier between its event word and its look at the used
 	 * index. */
@@ -131,10 +133,10 @@ bool split_publish(struct ring *ring)
 
 bool split_arm(struct ring *ring)
 {
-	if (ring->cfg.event_idx)
-		guest_store16(avail_event(ring), ring->avail_next);
-	else
-		guest_store16(&used(ring)->flags, 0);
+	uint16_t *word = ring->cfg.event_idx ? avail_event(ring) : &used(ring)->flags;
+
+	guest_store16(word, ring->cfg.event_idx ? ring->avail_next : 0);
+	used_wrote(ring, word, sizeof(*word));
 	/* Full: pairs with the driver's barrier between its index and its look at the event word.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -144,6 +146,8 @@ bool split_arm(struct ring *ring)
 void split_disarm(struct ring *ring)
 {
 	/* With event indices the word left behind is old and asks for nothing. */
-	if (!ring->cfg.event_idx)
-		guest_store16(&used(ring)->flags, USED_F_NO_NOTIFY);
+	if (ring->cfg.event_idx)
+		return;
+	guest_store16(&used(ring)->flags, USED_F_NO_NOTIFY);
+	used_wrote(ring, &used(ring)->flags, sizeof(used(ring)->flags));
 }

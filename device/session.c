@@ -22,6 +22,7 @@
 void session_init(struct session *s, int sock)
 {
 	s->sock = sock;
+	s->mtu_max = s->setup->mtu;
 	for (size_t i = 0; i < SESSION_FDS; i++)
 		s->fds[i] = -1;
 }

@@ -15,12 +15,14 @@
 struct session {
 	int sock; /* owned, until the process ends */
 	struct lifecycle *lifecycle;
-	const struct net_setup *setup;
+	struct net_setup *setup;
 	struct orders *orders;
 	bool require_sealed;
 	int *taps; /* setup->pairs TAP queues */
 
 	uint64_t protocol; /* negotiated protocol features */
+	uint16_t mtu_max;  /* what the administrator gave; the front-end may ask for less */
+	uint8_t status;	   /* of the device, as the front-end says */
 	struct vu_message in, out;
 	size_t in_len, out_len,
 		out_sent; /* bytes of in (head included) received; of out to send, sent */

@@ -21,6 +21,11 @@
 #define WORKER_STACK (64 * 1024)
 /* A ring without a kick descriptor is looked at this often. */
 #define POLLING_NS 50000
+/* A queue that the broker has not attached yet, or whose interface is gone, reports an error for as
+ * long as that lasts, and nothing wakes a poller when it ends: it is looked at again after a pause
+ * that doubles. */
+#define TAP_PAUSE_MIN_NS 250000
+#define TAP_PAUSE_MAX_NS 256000000
 
 /* The front-end's descriptor may be saturated or made blocking behind our back: ask before the
  * write, so that only a race (and then the broker's watchdog) is left. */
@@ -35,7 +40,11 @@ static void event_signal(int fd)
 
 void queue_flush(struct queue *q)
 {
-	if (!ring_publish(&q->ring) || q->fds.call < 0)
+	bool interrupt = ring_publish(&q->ring);
+
+	if (q->dirty)
+		event_signal(q->fds.log);
+	if (!interrupt || q->fds.call < 0)
 		return;
 	event_signal(q->fds.call);
 	stat_add(q->stats.calls, 1);
@@ -47,6 +56,9 @@ static void queue_break(struct worker *w, unsigned int which, int error)
 	struct queue *q = &w->pair.queues[which];
 
 	q->running = false;
+	/* So that a front-end that starts it again is told the first chain that was not used. */
+	if (which == PAIR_RX)
+		net_rx_release(&w->pair);
 	stat_add(q->stats.breaks, 1);
 	event_signal(q->fds.err);
 	/* Release: pairs with the acquire in lifecycle.c, which may close the descriptors after it.
@@ -67,6 +79,14 @@ static void pair_restart(struct pair *p, unsigned int which)
 	net_rx_release(p);
 }
 
+static void queue_update(struct queue *q, const struct worker_command *c)
+{
+	q->fds = c->fds;
+	q->enabled = c->enabled;
+	q->dirty = c->dirty;
+	q->ring.log = c->log;
+}
+
 static void do_start(struct worker *w, struct worker_command *c)
 {
 	struct pair *p = &w->pair;
@@ -79,9 +99,8 @@ static void do_start(struct worker *w, struct worker_command *c)
 	p->hdr_len = net_hdr_len(c->features);
 	pair_restart(p, c->which);
 	ring_init(&q->ring, &c->config[c->which], c->mem);
-	q->fds = c->fds;
+	queue_update(q, c);
 	q->kick_dead = false;
-	q->enabled = c->enabled;
 	q->running = true;
 	c->result = 0;
 }
@@ -96,7 +115,7 @@ static void do_stop(struct worker *w, struct worker_command *c)
 		queue_flush(q);
 	}
 	q->running = false;
-	q->fds = (struct queue_fds){ -1, -1, -1 };
+	q->fds = (struct queue_fds){ -1, -1, -1, -1 };
 	c->base = ring_base(&q->ring);
 	c->result = 0;
 }
@@ -107,8 +126,7 @@ static void do_update(struct worker *w, struct worker_command *c)
 
 	if (q->fds.kick != c->fds.kick)
 		q->kick_dead = false;
-	q->fds = c->fds;
-	q->enabled = c->enabled;
+	queue_update(q, c);
 	c->result = 0;
 }
 
@@ -132,6 +150,12 @@ static void do_memory(struct worker *w, struct worker_command *c)
 	c->result = 0;
 }
 
+static void do_announce(struct worker *w, struct worker_command *c)
+{
+	net_tx_announce(&w->pair, c->mac);
+	c->result = 0;
+}
+
 /* The gathered chains belong to a ring that may be unreadable: they are only counted, never looked
  * at. */
 static void command_abort(struct worker *w)
@@ -150,10 +174,9 @@ static void command_abort(struct worker *w)
 static void command_run(struct worker *w)
 {
 	static void (*const orders[])(struct worker *, struct worker_command *) = {
-		[WORKER_START] = do_start,
-		[WORKER_STOP] = do_stop,
-		[WORKER_UPDATE] = do_update,
-		[WORKER_MEMORY] = do_memory,
+		[WORKER_START] = do_start,	 [WORKER_STOP] = do_stop,
+		[WORKER_UPDATE] = do_update,	 [WORKER_MEMORY] = do_memory,
+		[WORKER_ANNOUNCE] = do_announce,
 	};
 
 	if (!mailbox_take(&w->box))
@@ -161,6 +184,7 @@ static void command_run(struct worker *w)
 	memory_guard->mem = w->command.order == WORKER_STOP
 				    ? w->pair.queues[w->command.which].ring.mem
 				    : w->command.mem;
+	memory_guard->dirty = w->command.dirty ? w->command.dirty : w->command.log.dirty;
 	if (sigsetjmp(memory_guard->env, 0)) {
 		memory_guard->mem = NULL;
 		command_abort(w);
@@ -168,6 +192,7 @@ static void command_run(struct worker *w)
 	}
 	orders[w->command.order](w, &w->command);
 	memory_guard->mem = NULL;
+	memory_guard->dirty = NULL;
 	mailbox_answer(&w->box);
 }
 
@@ -180,8 +205,13 @@ static bool queue_turn(struct worker *w, unsigned int which, int (*run)(struct p
 	if (!q->running)
 		return false;
 	memory_guard->mem = q->ring.mem;
-	rc = sigsetjmp(memory_guard->env, 0) ? -EFAULT : run(&w->pair);
+	memory_guard->dirty = q->dirty ? q->dirty : q->ring.log.dirty;
+	if (sigsetjmp(memory_guard->env, 0))
+		rc = -EFAULT;
+	else
+		rc = run(&w->pair);
 	memory_guard->mem = NULL;
+	memory_guard->dirty = NULL;
 	if (rc < 0)
 		queue_break(w, which, rc);
 	return rc > 0;
@@ -215,13 +245,23 @@ static short tap_events(const struct pair *p)
 	const struct queue *rx = &p->queues[PAIR_RX];
 	short events = 0;
 
-	if (p->tap_dead)
-		return 0;
 	if (rx->running && rx->enabled && !p->rx_starved)
 		events |= POLLIN;
 	if (p->queues[PAIR_TX].running && p->tx_blocked)
 		events |= POLLOUT;
 	return events;
+}
+
+static void tap_look(struct pair *p, short revents)
+{
+	p->tap_away = (revents & (POLLERR | POLLHUP | POLLNVAL)) && !(revents & (POLLIN | POLLOUT));
+	if (revents & POLLOUT)
+		p->tx_blocked = false;
+	if (!p->tap_away)
+		p->tap_pause = 0;
+	else
+		p->tap_pause = p->tap_pause ? min_of(2 * p->tap_pause, TAP_PAUSE_MAX_NS)
+					    : TAP_PAUSE_MIN_NS;
 }
 
 /* Waits for something to do; with `busy` only looks whether the control thread or the other ring
@@ -230,25 +270,26 @@ static void worker_wait(struct worker *w, bool busy)
 {
 	struct pair *p = &w->pair;
 	bool spin = polling(&p->queues[PAIR_RX]) || polling(&p->queues[PAIR_TX]);
-	struct timespec wait = { .tv_nsec = busy ? 0 : POLLING_NS };
 	short events = tap_events(p);
+	bool retry = events && p->tap_away;
+	struct timespec wait = { .tv_nsec = busy    ? 0
+					    : spin  ? POLLING_NS
+					    : retry ? p->tap_pause
+						    : 0 };
 	struct pollfd fds[] = {
 		{ .fd = w->box.command_fd, .events = POLLIN },
 		{ .fd = kick_fd(&p->queues[PAIR_RX]), .events = POLLIN },
 		{ .fd = kick_fd(&p->queues[PAIR_TX]), .events = POLLIN },
-		{ .fd = events ? p->tap : -1, .events = events },
+		{ .fd = events && !retry ? p->tap : -1, .events = events },
 	};
 
-	if (ppoll(fds, ARRAY_SIZE(fds), busy || spin ? &wait : NULL, NULL) <= 0)
+	p->tap_away = false;
+	if (ppoll(fds, ARRAY_SIZE(fds), busy || spin || retry ? &wait : NULL, NULL) <= 0)
 		return;
 	kick_drain(w, PAIR_RX, fds[1].revents);
 	kick_drain(w, PAIR_TX, fds[2].revents);
-	if (fds[3].revents & POLLOUT)
-		p->tx_blocked = false;
-	/* A TAP that is gone reports nothing else for ever. */
-	if ((fds[3].revents & (POLLERR | POLLHUP | POLLNVAL)) &&
-	    !(fds[3].revents & (POLLIN | POLLOUT)))
-		p->tap_dead = true;
+	if (fds[3].revents)
+		tap_look(p, fds[3].revents);
 	if (fds[0].revents)
 		command_run(w);
 }
@@ -280,7 +321,7 @@ int worker_start(struct worker *w, unsigned int index, int answer_fd)
 	w->index = index;
 	w->pair.tap = -1;
 	for (unsigned int i = 0; i < 2; i++)
-		w->pair.queues[i].fds = (struct queue_fds){ -1, -1, -1 };
+		w->pair.queues[i].fds = (struct queue_fds){ -1, -1, -1, -1 };
 	rc = mailbox_init(&w->box, answer_fd);
 	if (rc)
 		return rc;

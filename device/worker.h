@@ -18,8 +18,9 @@ enum worker_order {
 	WORKER_START,  /* queue `which` at config, with mem, fds, enabled, features; result 0 or
 			  -errno */
 	WORKER_STOP,   /* queue `which`; answer: base */
-	WORKER_UPDATE, /* queue `which`: fds and enabled */
+	WORKER_UPDATE, /* queue `which`: fds, enabled and logs */
 	WORKER_MEMORY, /* both queues: mem and the areas of config; a queue without areas breaks */
+	WORKER_ANNOUNCE, /* send a RARP for mac */
 };
 
 struct worker_command {
@@ -28,8 +29,11 @@ struct worker_command {
 	struct ring_config config[2];
 	const struct memory *mem;
 	struct queue_fds fds;
+	struct ring_log log;	   /* of the ring's own writes */
+	const struct dirty *dirty; /* of writes to its buffers */
 	bool enabled;
 	uint64_t features;
+	uint8_t mac[6];
 	int result;    /* answer */
 	uint32_t base; /* answer: where the ring stopped, as ring_config.base */
 };

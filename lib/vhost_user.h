@@ -94,6 +94,7 @@ enum vu_request {
 
 #define VU_VRING_INDEX_MASK 0xffu
 #define VU_VRING_NOFD	    0x100u
+#define VU_VRING_F_LOG	    0x1u /* of vu_vring_addr.flags */
 
 #define VU_MEM_REGIONS_MAX 8 /* of one SET_MEM_TABLE */
 #define VU_CONFIG_MAX	   256
@@ -109,7 +110,7 @@ struct vu_vring_state {
 };
 struct vu_vring_addr {
 	uint32_t index;
-	uint32_t flags; /* bit 0: log the used ring's writes */
+	uint32_t flags; /* VU_VRING_F_LOG: log the ring's own writes */
 	uint64_t desc, used, avail, log;
 };
 struct vu_mem_region {
