@@ -9,6 +9,7 @@
 
 #include "policy/parse.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ static void print_unused(const struct audit *audit, const struct audit_part *par
 static void print_finding(const struct audit *audit, const struct audit_part *part,
 			  const struct judge_finding *finding)
 {
-	long before;
+	enum judge_verdict verdict = finding->decision.verdict;
 
 	printf("%s: %s: ", part->file, finding_fate(finding));
 	phrase_call(stdout, audit->arch, finding->call);
@@ -49,8 +50,7 @@ static void print_finding(const struct audit *audit, const struct audit_part *pa
 		printf(" and %zu more", finding->threads - 1);
 	printf(", %" PRIu64 " time%s: ", finding->count, finding->count == 1 ? "" : "s");
 	finding_why(stdout, finding);
-	before = finding->decision.verdict;
-	if (before == JUDGE_NO_RULE || before == JUDGE_ARGUMENTS) {
+	if (verdict == JUDGE_NO_RULE || verdict == JUDGE_ARGUMENTS) {
 		fputs("; missing: ", stdout);
 		finding_missing(stdout, audit->arch, finding);
 	}
@@ -122,14 +122,23 @@ static void print_text(const struct audit *audit)
 	print_unjudged(audit);
 }
 
-static int print_json(struct policy_command *command, const struct audit *audit)
+static int write_json(struct policy_command *command, const struct audit *audit)
 {
-	json_t *json = audit_json(audit);
-	int ret = json ? json_dumpf(json, stdout, JSON_INDENT(2)) : -1;
+	FILE *out = command->output ? fopen(command->output, "we") : stdout;
+	json_t *json;
+	int ret;
 
+	if (!out)
+		return verb_fail(command, "%s: %s", command->output, strerror(errno));
+	json = audit_json(audit);
+	ret = json ? json_dumpf(json, out, JSON_INDENT(2)) : -1;
 	json_decref(json);
-	putchar('\n');
-	return ret ? verb_fail(command, "out of memory") : VERB_OK;
+	fputc('\n', out);
+	if (command->output)
+		ret |= ferror(out) | fclose(out);
+	return ret ? verb_fail(command, "%s: cannot write",
+			       command->output ? command->output : "stdout")
+		   : VERB_OK;
 }
 
 static int audit_all(struct policy_command *command, struct audit *audit)
@@ -153,15 +162,10 @@ int verb_audit(struct policy_command *command)
 	static struct audit audit;
 	int code;
 
-	if (!command->operands_count)
-		return verb_usage(
-			command,
-			"which policy? audit [THREADS[@LEVEL]=]FILE... (--pid=PID | --trace=FILE | "
-			"-- COMMAND...)");
 	code = audit_all(command, &audit);
-	if (!code && command->json)
-		code = print_json(command, &audit);
-	else if (!code && !command->quiet)
+	if (!code && (command->json || command->output))
+		code = write_json(command, &audit);
+	if (!code && !(command->json && !command->output) && !command->quiet)
 		print_text(&audit);
 	if (!code && (watch_lost(command, &audit.seen) || audit_refused(&audit)))
 		code = VERB_DIFFERS;
