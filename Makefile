@@ -30,8 +30,10 @@ seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
+# What the library has; the program's own files beside it.
+frontend_SRC := $(call c_files,frontend)
 install_SRC := seccomp/install.c
-ROOMS       := lib policy seccomp seccomp/install device broker tests/support
+ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
 
 # A program is a main file, archives in link order, libraries and link flags.
 PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy
@@ -61,7 +63,9 @@ AR_seccomp  := seccomp policy lib
 AR_device   := device seccomp-install lib
 AR_broker   := broker seccomp policy lib
 AR_support  := tests-support lib
+AR_frontend := frontend lib
 LIBS_seccomp := -lseccomp -lbpf -ljansson
+LIBS_frontend := -ljansson
 LIBS_broker  := -lseccomp -lcap -lbpf -ljansson -lmnl
 
 # ---- Debian packages, by what needs them -----------------------------------------------------------------------------
@@ -201,7 +205,7 @@ lint: all $(call deps,lint test)
 	@env $(TEST_ENV) tests/lint/run
 
 # clang-tidy, one stamp per file, so that only what changed is looked at again
-TIDY := $(foreach r,lib policy seccomp device broker,$(filter-out %.bpf.c,$(wildcard $(r)/*.c)))
+TIDY := $(foreach r,lib policy seccomp device broker frontend,$(filter-out %.bpf.c,$(wildcard $(r)/*.c)))
 tidy: $(TIDY:%.c=$(OBJ)/%.tidy)
 $(OBJ)/%.tidy: %.c $(OBJ)/%.o .clang-tidy | $(call deps,lint)
 	$(Q)clang-tidy --quiet $< -- $(ALLFLAGS) 2>$@.err || { cat $@.err; exit 1; }
