@@ -248,6 +248,20 @@ uint32_t space_minus(struct space *space, uint32_t a, uint32_t b)
  * ------------------------------------------------------------------------------------------------
  */
 
+bool space_has(const struct space *space, uint32_t set, const struct seccomp_data *data)
+{
+	uint32_t words[SPACE_WORDS];
+
+	memcpy(words, data, sizeof(words));
+	while (set > SPACE_ALL) {
+		const struct node *n = &space->nodes[set];
+		bool one = words[word_order[n->variable / 32]] >> (31 - n->variable % 32) & 1;
+
+		set = one ? n->high : n->low;
+	}
+	return set == SPACE_ALL;
+}
+
 struct seccomp_data space_pick(const struct space *space, uint32_t set)
 {
 	uint32_t words[SPACE_WORDS] = { 0 };

@@ -29,6 +29,9 @@ uint32_t space_or(struct space *space, uint32_t a, uint32_t b);
 uint32_t space_xor(struct space *space, uint32_t a, uint32_t b);
 uint32_t space_minus(struct space *space, uint32_t a, uint32_t b);
 
+/* Whether one call is of a set. */
+bool space_has(const struct space *space, uint32_t set, const struct seccomp_data *data);
+
 /* The call of a set that is smallest in the order above; the set must not be empty. */
 struct seccomp_data space_pick(const struct space *space, uint32_t set);
 
