@@ -76,11 +76,12 @@ int channel_recv(int sock, enum channel_end me, enum channel_phase phase, struct
 
 	if (n == -EMSGSIZE)
 		return -EPROTO;
-	if (n <= 0)
+	if (n < 0)
 		return (int)n;
-	if (message_permitted(msg, (size_t)n, *nfds, me, phase))
+	/* An empty packet is no message, whatever it carries. */
+	if (n && message_permitted(msg, (size_t)n, *nfds, me, phase))
 		return 1;
 	fd_close_all(fds, *nfds);
 	*nfds = 0;
-	return -EPROTO;
+	return n ? -EPROTO : 0;
 }
