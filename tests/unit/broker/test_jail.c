@@ -360,11 +360,11 @@ static void test_witness(void **state)
 		assert_int_not_equal(w->namespaces[i], 0);
 		assert_int_not_equal(w->namespaces[i], spawner_namespaces(fixture.spawner)[i]);
 	}
-	assert_int_equal(w->nthreads, 2);
 	assert_string_equal(w->threads[0].comm, "airlock-control");
-	assert_string_equal(w->threads[1].comm, "airlock-worker0");
 	if (LACKS(&fixture, LAYER_ROOT))
-		return;
+		return; /* and a sanitizer has threads of its own */
+	assert_int_equal(w->nthreads, 2);
+	assert_string_equal(w->threads[1].comm, "airlock-worker0");
 	assert_int_equal(w->mounts, 1);
 	assert_true(w->root_empty && w->root_read_only && w->root_tmpfs);
 	assert_int_equal(w->limits[RLIMIT_NPROC][1], 0);

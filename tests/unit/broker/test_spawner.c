@@ -246,7 +246,7 @@ static bool lacks_namespace(int layer)
 		return false;
 	writer = fork();
 	if (!writer) {
-		bool ok = read(ready[0], &byte, 1) == 1;
+		bool ok = !close(ready[1]) && read(ready[0], &byte, 1) == 1;
 
 		for (int i = 0; ok && i < 2; i++) {
 			snprintf(path, sizeof(path), "/proc/%d/%cid_map", self, i ? 'g' : 'u');
@@ -305,6 +305,10 @@ static void test_lacking(void **state)
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		unsigned missing = rows[i].missing | absent;
 
+#ifdef __SANITIZE_THREAD__
+		if (rows[i].lacking == lacks_namespace)
+			continue; /* the sanitizer's own thread keeps us from a user namespace */
+#endif
 		if (rows[i].missing & ~absent)
 			assert_int_equal(start_where(rows[i].lacking, rows[i].what, absent), -2);
 		assert_int_equal(start_where(rows[i].lacking, rows[i].what, missing), missing);
