@@ -79,21 +79,26 @@ int audit_wanted(struct audit *audit, uint8_t wanted[TRACE_NUMBERS])
 	return 0;
 }
 
+/* "worker*,!worker-9": one of the patterns, and none of those behind a "!"; these alone: any other.
+ */
 static bool name_matches(const char *patterns, const char *role)
 {
+	bool matches = patterns ? *patterns == '!' : true;
 	char one[64];
 
-	if (!patterns)
-		return true;
-	while (*patterns) {
+	while (patterns && *patterns) {
+		bool except = *patterns == '!';
 		size_t len = strcspn(patterns, ",");
 
-		snprintf(one, sizeof(one), "%.*s", (int)len, patterns);
-		if (!fnmatch(one, role, 0))
-			return true;
+		snprintf(one, sizeof(one), "%.*s", (int)len - except, patterns + except);
+		if (!fnmatch(one, role, 0)) {
+			if (except)
+				return false;
+			matches = true;
+		}
 		patterns += len + (patterns[len] == ',');
 	}
-	return false;
+	return matches;
 }
 
 /* The filters that a thread ended under. */

@@ -13,7 +13,8 @@
 #define AUDIT_POLICIES 32
 
 struct audit_part {
-	char *threads; /* patterns of fnmatch(3), commas between them; NULL: every thread */
+	char *threads; /* patterns of fnmatch(3), commas between, "!" before exceptions; NULL: all
+			*/
 	int level;     /* calls under at least so many filters; 0: those under the thread's last */
 	const char *file; /* within the operand */
 	struct policy *policy;

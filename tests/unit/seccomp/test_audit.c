@@ -100,9 +100,10 @@ static void test_scope(void **state)
 		const char *operand;
 		const char *judged; /* of the calls, in order */
 	} rows[] = {
-		{ "", "001011" },	   { "main=", "001000" },	 { "worker*=", "000011" },
-		{ "worker-0=", "000010" }, { "main,helper=", "001000" }, { "*@1=", "011111" },
-		{ "@2=", "001001" },	   { "worker*@1=", "000111" },	 { "nobody=", "000000" },
+		{ "", "001011" },	   { "main=", "001000" },	  { "worker*=", "000011" },
+		{ "worker-0=", "000010" }, { "main,helper=", "001000" },  { "*@1=", "011111" },
+		{ "@2=", "001001" },	   { "worker*@1=", "000111" },	  { "nobody=", "000000" },
+		{ "!main=", "000011" },	   { "worker*,!*-0=", "000001" },
 	};
 	const struct observed_call calls[] = {
 		call("main", 1, "read", 0), /* before any filter */
