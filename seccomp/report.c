@@ -98,18 +98,23 @@ static int add_rules(json_t *to, const json_t *from)
 	return 0;
 }
 
-static int add_column(struct report *report, json_t *part)
+static int add_column(struct report *report, json_t *part, bool observed)
 {
 	json_t *column = find_column(report, part);
 	int ret;
 
 	if (!json_is_array(json_object_get(part, "rules")) || !*report_string(part, "file"))
 		return -EINVAL;
-	if (!column)
-		return json_array_append_new(report->columns, json_deep_copy(part)) ? -ENOMEM : 0;
+	if (!column) {
+		column = json_deep_copy(part);
+		json_object_set_new(column, "observed", json_boolean(observed));
+		return json_array_append_new(report->columns, column) ? -ENOMEM : 0;
+	}
 	ret = add_rules(json_object_get(column, "rules"), json_object_get(part, "rules"));
 	if (ret)
 		return ret;
+	if (observed)
+		json_object_set_new(column, "observed", json_true());
 	add_count(column, part, "calls");
 	add_count(column, part, "threads");
 	json_array_extend(json_object_get(column, "findings"), json_object_get(part, "findings"));
@@ -126,7 +131,7 @@ int report_add(struct report *report, json_t *audit, bool observed)
 	    !json_is_array(parts))
 		return -EINVAL;
 	json_array_foreach (parts, i, part) {
-		ret = ret ? ret : add_column(report, part);
+		ret = ret ? ret : add_column(report, part, observed);
 	}
 	report->observed |= observed;
 	report->complete &= json_is_true(json_object_get(audit, "complete"));

@@ -10,8 +10,8 @@
 #include <stdio.h>
 
 struct report {
-	json_t *columns; /* an array of audits' "policies" */
-	bool observed;	 /* counts mean something */
+	json_t *columns; /* an array of audits' "policies", each with "observed": true or false */
+	bool observed;	 /* of any column */
 	bool complete;	 /* no audit lost anything */
 };
 

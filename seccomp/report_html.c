@@ -21,12 +21,12 @@ static const char style[] =
 	".cards{display:flex;flex-wrap:wrap;gap:.8rem;margin:1.2rem 0}\n"
 	".card{flex:1 1 14rem;border:1px solid var(--line);border-radius:6px;padding:.7rem .9rem}\n"
 	".card b{font-size:1.05rem}.card dl{display:grid;grid-template-columns:1fr auto;margin:.4rem 0 0}\n"
-	".card dt{color:var(--soft)}.card dd{margin:0;text-align:right;font-variant-numeric:tabular-nums}\n"
+	".card dt{color:var(--soft);white-space:nowrap}.card dd{margin:0;text-align:right;font-variant-numeric:tabular-nums}\n"
 	"table{border-collapse:collapse;width:100%}\n"
 	"th,td{text-align:left;vertical-align:top;padding:.32rem .6rem;border-bottom:1px solid var(--line)}\n"
 	"thead th{border-bottom:2px solid var(--ink);background:#fff;position:sticky;top:0}\n"
 	"tbody tr:nth-child(even){background:var(--pale)}\n"
-	".cell,.name{white-space:nowrap}.when{width:45%}td:not(.name) code{overflow-wrap:anywhere}\n"
+	".cell,.name{white-space:nowrap}.when{width:45%}td.reason{min-width:22rem}td:not(.name) code{overflow-wrap:anywhere}\n"
 	"td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}\n"
 	".reason{color:var(--soft)}\n"
 	".mark{white-space:nowrap}.mark i{font-style:normal;display:inline-block;width:1.1em}\n"
@@ -51,7 +51,7 @@ enum mark {
 static const struct {
 	const char *style, *sign, *words;
 } marks[] = {
-	[MARK_NONE] = { "none", "\xc2\xb7", "not allowed" },
+	[MARK_NONE] = { "none", "\xc2\xb7", "no" },
 	[MARK_ALLOWED] = { "allowed", "\xe2\x97\x8f", "allowed" },
 	[MARK_FILTERED] = { "filtered", "\xe2\x97\x90", "by argument" },
 	[MARK_ANSWERED] = { "answered", "\xe2\x97\x8b", "answered" },
@@ -125,8 +125,12 @@ static void write_count(FILE *out, json_int_t count)
 	fputs("</span>", out);
 }
 
-static void write_cell(const struct report *report, FILE *out, const json_t *column,
-		       const char *syscall)
+static bool was_observed(const json_t *column)
+{
+	return json_is_true(json_object_get(column, "observed"));
+}
+
+static void write_cell(FILE *out, const json_t *column, const char *syscall)
 {
 	const json_t *rule = find_rule(column, syscall);
 	json_int_t refused = refused_times(column, syscall);
@@ -135,8 +139,8 @@ static void write_cell(const struct report *report, FILE *out, const json_t *col
 	write_mark(out, rule ? mark_of(rule) : MARK_NONE);
 	if (rule && report_count(rule, "count"))
 		write_count(out, report_count(rule, "count"));
-	else if (rule && report->observed)
-		fputs(" <span class=\"unused\">never used</span>", out);
+	else if (rule && was_observed(column))
+		fputs("<br><span class=\"unused\">never used</span>", out);
 	if (refused) {
 		fputs("<br>", out);
 		write_mark(out, MARK_REFUSED);
@@ -234,7 +238,7 @@ static void write_matrix(const struct report *report, FILE *out)
 	json_t *column;
 
 	fputs("<h2>System calls by role</h2>\n<p>", out);
-	for (enum mark mark = MARK_ALLOWED; mark <= MARK_REFUSED; mark++) {
+	for (enum mark mark = MARK_NONE; mark <= MARK_REFUSED; mark++) {
 		write_mark(out, mark);
 		fputs(" &nbsp; ", out);
 	}
@@ -249,7 +253,7 @@ static void write_matrix(const struct report *report, FILE *out)
 		html_text(out, names[n]);
 		fputs("</code></th>", out);
 		json_array_foreach (report->columns, i, column) {
-			write_cell(report, out, column, names[n]);
+			write_cell(out, column, names[n]);
 		}
 		write_reasons(report, out, names[n]);
 		fputs("</tr>\n", out);
@@ -265,7 +269,7 @@ static void write_figure(FILE *out, const char *words, json_int_t number)
 	fputs("</dd>", out);
 }
 
-static void write_card(const struct report *report, FILE *out, const json_t *column)
+static void write_card(FILE *out, const json_t *column)
 {
 	const json_t *rules = json_object_get(column, "rules");
 	json_int_t filtered = 0, unused = 0;
@@ -279,17 +283,18 @@ static void write_card(const struct report *report, FILE *out, const json_t *col
 	}
 	fputs("<section class=\"card\"><b>", out);
 	html_text(out, report_name(column, name, sizeof(name)));
-	fputs("</b><dl><dt>anything else</dt><dd>", out);
-	html_text(out, report_string(column, "default"));
-	fputs(json_is_true(json_object_get(column, "default_given")) ? "</dd>" : ", if unsaid</dd>",
-	      out);
-	write_figure(out, "calls with a rule", (json_int_t)json_array_size(rules));
-	write_figure(out, "of these by argument", filtered);
-	if (report->observed) {
+	fputs("</b><dl><dt>else</dt><dd>", out);
+	html_text(out, json_is_true(json_object_get(column, "default_given"))
+			       ? report_string(column, "default")
+			       : "as compiled");
+	fputs("</dd>", out);
+	write_figure(out, "rules", (json_int_t)json_array_size(rules));
+	write_figure(out, "by argument", filtered);
+	if (was_observed(column)) {
 		write_figure(out, "never used", unused);
-		write_figure(out, "calls observed", report_count(column, "calls"));
-		write_figure(out, "threads observed", report_count(column, "threads"));
-		write_figure(out, "calls refused", refused_times(column, NULL));
+		write_figure(out, "calls seen", report_count(column, "calls"));
+		write_figure(out, "threads seen", report_count(column, "threads"));
+		write_figure(out, "refused", refused_times(column, NULL));
 	}
 	fputs("</dl></section>\n", out);
 }
@@ -344,7 +349,7 @@ static void write_findings(const struct report *report, FILE *out)
 	fputs("</tbody></table>\n", out);
 }
 
-static void write_condition(const struct report *report, FILE *out, const json_t *use)
+static void write_condition(FILE *out, const json_t *use, bool observed)
 {
 	const char *when = report_string(use, "when"), *action = report_string(use, "action");
 
@@ -356,14 +361,14 @@ static void write_condition(const struct report *report, FILE *out, const json_t
 		html_text(out, action);
 		fputs("</span>", out);
 	}
-	if (report->observed && !report_count(use, "count"))
+	if (observed && !report_count(use, "count"))
 		fputs(" <span class=\"unused\">never used</span>", out);
-	else if (report->observed)
+	else if (observed)
 		write_count(out, report_count(use, "count"));
 	fputs("<br>", out);
 }
 
-static void write_rule(const struct report *report, FILE *out, const json_t *rule)
+static void write_rule(FILE *out, const json_t *rule, bool observed)
 {
 	const json_t *uses = json_object_get(rule, "conditions");
 
@@ -373,13 +378,13 @@ static void write_rule(const struct report *report, FILE *out, const json_t *rul
 	html_text(out, report_string(rule, "syscall"));
 	fputs("</code></td><td class=\"when\">", out);
 	for (size_t i = 0; i < json_array_size(uses); i++)
-		write_condition(report, out, json_array_get(uses, i));
+		write_condition(out, json_array_get(uses, i), observed);
 	fputs("</td><td class=\"reason\">", out);
 	html_text(out, report_string(rule, "reason"));
 	fputs("</td></tr>\n", out);
 }
 
-static void write_policy(const struct report *report, FILE *out, const json_t *column)
+static void write_policy(FILE *out, const json_t *column)
 {
 	const json_t *rules = json_object_get(column, "rules"),
 		     *properties = json_object_get(column, "properties");
@@ -406,7 +411,7 @@ static void write_policy(const struct report *report, FILE *out, const json_t *c
 	      "<tbody>\n",
 	      out);
 	for (size_t i = 0; i < json_array_size(rules); i++)
-		write_rule(report, out, json_array_get(rules, i));
+		write_rule(out, json_array_get(rules, i), was_observed(column));
 	fputs("</tbody></table>\n", out);
 }
 
@@ -428,13 +433,13 @@ void report_html(const struct report *report, FILE *out)
 		      out);
 	fputs("<div class=\"cards\">\n", out);
 	json_array_foreach (report->columns, i, column) {
-		write_card(report, out, column);
+		write_card(out, column);
 	}
 	fputs("</div>\n", out);
 	write_matrix(report, out);
 	write_findings(report, out);
 	json_array_foreach (report->columns, i, column) {
-		write_policy(report, out, column);
+		write_policy(out, column);
 	}
 	fputs("</body></html>\n", out);
 }
