@@ -168,12 +168,12 @@ $(foreach t,$(INTEGRATION) $(BENCH),$(eval $(call link,$(call test_programs,$(t)
 TEST_ENV := AIRLOCK_BIN=$(abspath $(BIN)) AIRLOCK_POLICY_DIR=$(abspath $(SHARE)) AIRLOCK_BUILD=$(abspath $(BUILD)) \
             AIRLOCK_SANITIZE=$(SANITIZE) MAKE="$(MAKE)"
 CHECK    := $(call test_programs,$(UNIT) $(INTEGRATION)) $(wildcard tests/integration/test_*.sh) \
-            $(if $(SANITIZE),,tests/lint/run $(wildcard tests/e2e/test_*.sh))
+            $(if $(SANITIZE),,tests/lint/run tests/fuzz/test_corpora.sh $(wildcard tests/e2e/test_*.sh))
 # What the jail's tests start in place of airlock-device.
 JAILED   := $(OBJ)/tests/unit/broker/jailed
 $(eval $(call link,$(JAILED),tests/unit/broker/jailed.c,seccomp,,$(airlock-device_LINK)))
 unit: $(call test_programs,$(UNIT)) $(JAILED)
-check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(JAILED) $(if $(SANITIZE),,$(call deps,lint) guest)
+check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(JAILED) $(if $(SANITIZE),,$(call deps,lint clang) guest)
 	@env $(TEST_ENV) tests/run $(CHECK)
 
 .PHONY: guest
