@@ -87,24 +87,27 @@ bool lifecycle_idle(const struct lifecycle *l)
 /* A pair's TAP queue is attached from the first start of one of its rings until both are disabled.
  * So the host's frames go to pairs in use only, those for a ring that is stopped for a while wait
  * in the queue, and a ring that transmits alone has it too. */
-static void attach_sync(struct lifecycle *l, unsigned int ring)
+static bool attach_wanted(const struct lifecycle *l, unsigned int pair)
 {
-	unsigned int pair = ring / 2;
 	const struct vring *v = &l->vrings[2 * pair];
 	bool enabled = v[0].enabled || v[1].enabled;
 	bool runs = v[0].state == RING_RUNNING || v[1].state == RING_RUNNING;
-	bool wanted = enabled && (l->attached[pair] || runs);
 
-	if (wanted == l->attached[pair])
-		return;
-	l->attached[pair] = wanted;
-	orders_queue(l->orders, pair, wanted);
+	return enabled && (l->attached[pair] || runs);
 }
 
-static void state_set(struct lifecycle *l, unsigned int ring, enum ring_state state)
+bool lifecycle_attach(struct lifecycle *l)
 {
-	l->vrings[ring].state = state;
-	attach_sync(l, ring);
+	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
+		bool wanted = attach_wanted(l, pair);
+
+		if (wanted == l->attached[pair])
+			continue;
+		if (orders_queue(l->orders, pair, wanted) == -EAGAIN)
+			return false;
+		l->attached[pair] = wanted;
+	}
+	return true;
 }
 
 static bool packed(const struct lifecycle *l)
@@ -129,19 +132,32 @@ static void *area(const struct lifecycle *l, const struct memory *mem, uint64_t 
 	uint64_t have = len;
 	void *host;
 
+	if (!mem)
+		return NULL;
 	if (!l->guest_addresses)
 		return memory_uva(mem, addr, len);
 	host = memory_gpa(mem, addr, &have, &hint);
 	return have == len ? host : NULL;
 }
 
-/* Host addresses of a ring's areas, whole: 0, -EAGAIN something is not known yet, -EFAULT not
- * mapped or misaligned, -EINVAL size or base do not fit the format. */
+static bool overlap(const void *a, uint64_t a_len, const void *b, uint64_t b_len)
+{
+	uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+
+	return x < y ? y - x < a_len : x - y < b_len;
+}
+
+/* Host addresses of a ring's areas, whole and apart: 0, -EAGAIN something is not known yet, -EFAULT
+ * not mapped or misaligned, -EINVAL they overlap, or size or base do not fit the format. */
 static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
 		      struct ring_config *cfg)
 {
 	uint64_t event = sizeof(struct virtq_packed_event);
+	uint64_t desc = virtq_desc_bytes(v->size);
+	uint64_t avail = packed(l) ? event : virtq_avail_bytes(v->size);
+	uint64_t used = packed(l) ? event : virtq_used_bytes(v->size);
 	uintptr_t odd;
+	int rc = -EFAULT;
 
 	*cfg = (struct ring_config){ .size = v->size,
 				     .base = v->base,
@@ -152,16 +168,21 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 		return -EAGAIN;
 	if (!base_fits(l, v))
 		return -EINVAL;
-	cfg->desc = area(l, mem, v->addr.desc, virtq_desc_bytes(v->size));
-	cfg->avail = area(l, mem, v->addr.avail, packed(l) ? event : virtq_avail_bytes(v->size));
-	cfg->used = area(l, mem, v->addr.used, packed(l) ? event : virtq_used_bytes(v->size));
+	cfg->desc = area(l, mem, v->addr.desc, desc);
+	cfg->avail = area(l, mem, v->addr.avail, avail);
+	cfg->used = area(l, mem, v->addr.used, used);
 	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
 	odd = ((uintptr_t)cfg->desc & 15) | ((uintptr_t)cfg->avail & (packed(l) ? 3 : 1)) |
 	      ((uintptr_t)cfg->used & 3);
-	if (cfg->desc && cfg->avail && cfg->used && !odd)
-		return 0;
+	if (cfg->desc && cfg->avail && cfg->used && !odd) {
+		if (!overlap(cfg->desc, desc, cfg->avail, avail) &&
+		    !overlap(cfg->desc, desc, cfg->used, used) &&
+		    !overlap(cfg->avail, avail, cfg->used, used))
+			return 0;
+		rc = -EINVAL;
+	}
 	cfg->desc = NULL;
-	return -EFAULT;
+	return rc;
 }
 
 static struct ring_log ring_log(const struct lifecycle *l, const struct vring *v)
@@ -201,7 +222,7 @@ static void start_waiting(struct lifecycle *l, unsigned int ring)
 		orders_event(l->orders, EVENT_RING_REFUSED, ring, rc);
 	if (rc)
 		return;
-	state_set(l, ring, RING_STARTING);
+	v->state = RING_STARTING;
 	ask(l, ring, WORKER_START);
 }
 
@@ -210,13 +231,13 @@ static void vring_forget(struct lifecycle *l, unsigned int ring)
 {
 	l->vrings[ring].kicked = l->vrings[ring].size_said = l->vrings[ring].addr_said = false;
 	fd_close(&l->vrings[ring].kick);
-	state_set(l, ring, RING_STOPPED);
+	l->vrings[ring].state = RING_STOPPED;
 }
 
 static void stop_running(struct lifecycle *l, unsigned int ring)
 {
 	if (l->vrings[ring].state == RING_RUNNING) {
-		state_set(l, ring, RING_STOPPING);
+		l->vrings[ring].state = RING_STOPPING;
 		ask(l, ring, WORKER_STOP);
 		return;
 	}
@@ -264,6 +285,7 @@ static int pump(struct lifecycle *l)
 	dirty_free(l->dirty_retired);
 	l->retired = NULL;
 	l->dirty_retired = NULL;
+	fd_close(&l->replaced);
 	return 0;
 }
 
@@ -341,7 +363,6 @@ int lifecycle_enable(struct lifecycle *l, unsigned int ring, uint32_t value)
 	if (action == REFUSE)
 		return -EBUSY;
 	v->enabled = value;
-	attach_sync(l, ring);
 	return action == UPDATE ? ask(l, ring, WORKER_UPDATE) : 0;
 }
 
@@ -374,7 +395,7 @@ int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, 
 	if (action != WAIT)
 		return 0;
 	v->kicked = true;
-	state_set(l, ring, RING_WAITING);
+	v->state = RING_WAITING;
 	return recheck(l);
 }
 
@@ -386,7 +407,7 @@ int lifecycle_stop(struct lifecycle *l, unsigned int ring)
 	if (action == REFUSE)
 		return -EBUSY;
 	if (action == ASK) {
-		state_set(l, ring, RING_STOPPING);
+		v->state = RING_STOPPING;
 		return ask(l, ring, WORKER_STOP);
 	}
 	vring_forget(l, ring);
@@ -471,7 +492,7 @@ static int answer_take(struct lifecycle *l, unsigned int ring)
 	struct vring *v = &l->vrings[ring];
 
 	if (v->state == RING_STARTING) {
-		state_set(l, ring, c->result ? RING_BROKEN : RING_RUNNING);
+		v->state = c->result ? RING_BROKEN : RING_RUNNING;
 		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED,
 			     ring, c->result ? (int64_t)c->result : v->base);
 		return c->result;
@@ -495,27 +516,27 @@ static void break_take(struct lifecycle *l, unsigned int ring)
 		return;
 	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
 		     error);
-	state_set(l, ring, RING_BROKEN);
+	l->vrings[ring].state = RING_BROKEN;
 }
 
 int lifecycle_answers(struct lifecycle *l)
 {
-	int rc = 0;
+	int rc;
 
 	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
 		struct worker *w = &l->workers[pair];
 
 		if (l->asked[pair] && mailbox_idle(&w->box)) {
-			int answer = answer_take(l, 2 * pair + w->command.which);
-
-			rc = rc ? rc : answer;
+			rc = answer_take(l, 2 * pair + w->command.which);
+			l->failed = l->failed ? l->failed : rc;
 			l->asked[pair] = false;
 		}
 		break_take(l, 2 * pair);
 		break_take(l, 2 * pair + 1);
 	}
 	if (pump(l))
-		return rc;
-	fd_close(&l->replaced);
+		return 0;
+	rc = l->failed;
+	l->failed = 0;
 	return rc;
 }

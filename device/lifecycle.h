@@ -57,12 +57,13 @@ struct lifecycle {
 	uint64_t features;
 	bool guest_addresses; /* rings are named by guest addresses, not by the front-end's */
 	bool forget;	      /* once every ring has stopped: set up nothing any more */
-	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as last asked for */
+	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as the broker was last told */
 	bool asked[CHANNEL_PAIRS_MAX];	  /* the pair's worker owes an answer */
 	bool stop_all, recheck; /* to be done as workers come free: stop every ring; start those
 				   that wait */
 	int64_t deadline;	/* ms: the workers that owe an answer are dead then */
 	int replaced;		/* descriptor to close once its worker uses the new one */
+	int failed;		/* the first failure among the answers to one request */
 };
 
 void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders,
@@ -92,7 +93,10 @@ int lifecycle_rarp(struct lifecycle *l, const uint8_t mac[6]);
 
 bool lifecycle_started(const struct lifecycle *l); /* does any ring run, or is it on its way? */
 bool lifecycle_idle(const struct lifecycle *l);	   /* no worker owes an answer */
-/* Takes in answers and reports of breaks. -errno of a start that failed. */
+/* Takes in answers and reports of breaks. With the last answer, -errno of a start that failed. */
 int lifecycle_answers(struct lifecycle *l);
+/* Tells the broker, once a turn, which TAP queues are to be attached. False: it does not listen
+ * now, ask again. */
+bool lifecycle_attach(struct lifecycle *l);
 
 #endif

@@ -314,11 +314,12 @@ static void deadlines_check(void)
 
 static void turn(void)
 {
+	bool told = !serving() || lifecycle_attach(&lifecycle);
 	int64_t deadline = deadline_next(),
 		left = deadline ? max_of(deadline - clock_ms(), (int64_t)0) : 0;
 	struct timespec timeout = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
 	struct pollfd fds[] = {
-		{ .fd = orders.sock, .events = POLLIN },
+		{ .fd = orders.sock, .events = told ? POLLIN : POLLIN | POLLOUT },
 		{ .fd = answers, .events = POLLIN },
 		{ .fd = serving() && !ending ? session.sock : -1,
 		  .events = serving() ? session_events(&session) : 0 },
@@ -328,7 +329,7 @@ static void turn(void)
 	 * allows. */
 	if (ppoll(fds, ARRAY_SIZE(fds), deadline ? &timeout : NULL, NULL) < 0)
 		return;
-	if (fds[0].revents)
+	if (fds[0].revents & ~POLLOUT)
 		orders_read();
 	if (fds[1].revents)
 		answers_read();

@@ -64,10 +64,10 @@ void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b)
 	event_send(o, code, a, b);
 }
 
-void orders_queue(struct orders *o, unsigned int pair, bool attach)
+int orders_queue(struct orders *o, unsigned int pair, bool attach)
 {
 	struct channel_msg msg = { .type = CHANNEL_QUEUE,
 				   .queue = { .pair = pair, .attach = attach } };
 
-	orders_say(o, &msg);
+	return o->sock < 0 ? 0 : channel_send(o->sock, &msg, NULL, 0);
 }

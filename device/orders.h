@@ -28,7 +28,7 @@ int orders_next(struct orders *o, struct channel_msg *msg, int fds[CHANNEL_FDS_M
 void orders_say(struct orders *o, struct channel_msg *msg);
 void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b);
 /* Asks for the TAP queue of a pair to be attached, or detached: only attached queues get frames
- * from the host. */
-void orders_queue(struct orders *o, unsigned int pair, bool attach);
+ * from the host. 0, or -EAGAIN: the broker is behind, ask again. */
+int orders_queue(struct orders *o, unsigned int pair, bool attach);
 
 #endif

@@ -185,3 +185,8 @@ uint32_t ring_base(const struct ring *ring)
 {
 	return ring->cfg.packed ? packed_base(ring) : split_base(ring);
 }
+
+bool ring_fresh(const struct ring *ring)
+{
+	return ring_base(ring) == (ring->cfg.packed ? PACKED_WRAP | PACKED_WRAP << 16 : 0);
+}

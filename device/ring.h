@@ -80,5 +80,7 @@ bool ring_arm(struct ring *ring);
 void ring_disarm(struct ring *ring);
 /* Where another ring could go on, in the form of ring_config.base. */
 uint32_t ring_base(const struct ring *ring);
+/* Nothing was ever taken from it, as far as its positions tell. */
+bool ring_fresh(const struct ring *ring);
 
 #endif

@@ -81,6 +81,10 @@ static void pair_restart(struct pair *p, unsigned int which)
 
 static void queue_update(struct queue *q, const struct worker_command *c)
 {
+	/* What was signalled on another descriptor may have been lost with it, and with event
+	 * indices there is no second interrupt for the same buffers: one too many harms nobody. */
+	if (q->fds.call != c->fds.call && !ring_fresh(&q->ring))
+		event_signal(c->fds.call);
 	q->fds = c->fds;
 	q->enabled = c->enabled;
 	q->dirty = c->dirty;
@@ -235,9 +239,12 @@ static int kick_fd(const struct queue *q)
 	return q->running && !q->kick_dead ? q->fds.kick : -1;
 }
 
-static bool polling(const struct queue *q)
+/* A disabled transmit ring discards what the guest sends, and must look for it too. */
+static bool polling(const struct worker *w, unsigned int which)
 {
-	return q->running && q->enabled && q->fds.kick < 0;
+	const struct queue *q = &w->pair.queues[which];
+
+	return q->running && q->fds.kick < 0 && (q->enabled || which == PAIR_TX);
 }
 
 static short tap_events(const struct pair *p)
@@ -269,12 +276,12 @@ static void tap_look(struct pair *p, short revents)
 static void worker_wait(struct worker *w, bool busy)
 {
 	struct pair *p = &w->pair;
-	bool spin = polling(&p->queues[PAIR_RX]) || polling(&p->queues[PAIR_TX]);
+	bool spin = polling(w, PAIR_RX) || polling(w, PAIR_TX);
 	short events = tap_events(p);
 	bool retry = events && p->tap_away;
 	struct timespec wait = { .tv_nsec = busy    ? 0
 					    : spin  ? POLLING_NS
-					    : retry ? p->tap_pause
+					    : retry ? max_of(p->tap_pause, TAP_PAUSE_MIN_NS)
 						    : 0 };
 	struct pollfd fds[] = {
 		{ .fd = w->box.command_fd, .events = POLLIN },

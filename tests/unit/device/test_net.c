@@ -40,7 +40,7 @@ static void features(void **state)
 	assert_int_equal(always, net_features(&setup) & always);
 	assert_int_equal(SENDS | RECEIVES, net_features(&setup) & (SENDS | RECEIVES));
 	assert_true(net_features(&setup) & B(MQ));
-	assert_false(net_features(&setup) & (B(CTRL_VQ) | BIT_ULL(VU_F_LOG_ALL)));
+	assert_false(net_features(&setup) & (B(CTRL_VQ)));
 	one.pairs = 1;
 	assert_false(net_features(&one) & B(MQ));
 	one.tap_offloads = 0;
