@@ -50,6 +50,8 @@ void peer_adopt(struct peer *peer, int sock)
 
 int peer_connect(struct peer *peer, const char *path)
 {
+	/* A listener with a full backlog makes connect(2) wait. */
+	const struct timeval patience = { .tv_sec = PEER_TIMEOUT_MS / 1000 };
 	struct sockaddr_un a;
 	int rc = set_address(&a, path);
 
@@ -59,6 +61,7 @@ int peer_connect(struct peer *peer, const char *path)
 	peer->sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	if (peer->sock < 0)
 		return -errno;
+	setsockopt(peer->sock, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
 	if (connect(peer->sock, (struct sockaddr *)&a, sizeof(a)) < 0) {
 		rc = -errno;
 		fd_close(&peer->sock);

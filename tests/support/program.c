@@ -196,25 +196,31 @@ char *program_text(int file)
 	return text;
 }
 
-bool program_says(const struct program *p, const char *words, int timeout_ms)
+bool program_matches(const char *text, const char *words)
 {
-	int64_t end = now_ms() + timeout_ms;
-	bool found = false;
 	regex_t re;
+	bool found;
 
 	if (regcomp(&re, words, REG_EXTENDED | REG_NOSUB | REG_NEWLINE))
 		return false;
-	for (;;) {
-		char *text = program_text(p->log);
-
-		found = text && regexec(&re, text, 0, NULL, 0) == 0;
-		free(text);
-		if (found || now_ms() >= end)
-			break;
-		nap();
-	}
+	found = regexec(&re, text, 0, NULL, 0) == 0;
 	regfree(&re);
 	return found;
+}
+
+bool program_says(const struct program *p, const char *words, int timeout_ms)
+{
+	int64_t end = now_ms() + timeout_ms;
+
+	for (;;) {
+		char *text = program_text(p->log);
+		bool found = text && program_matches(text, words);
+
+		free(text);
+		if (found || now_ms() >= end)
+			return found;
+		nap();
+	}
 }
 
 void program_free(struct program *p)

@@ -44,6 +44,8 @@ int program_wait(struct program *p, int timeout_ms);
 int program_stop(struct program *p);
 /* True as soon as stderr holds the words (a POSIX extended regular expression). */
 bool program_says(const struct program *p, const char *words, int timeout_ms);
+/* True when a text holds the words. */
+bool program_matches(const char *text, const char *words);
 /* Everything from stderr or stdout so far, to be freed. */
 char *program_text(int file);
 void program_free(struct program *p);

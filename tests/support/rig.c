@@ -16,6 +16,7 @@
 #include "lib/util.h"
 
 static uint8_t frame[FRAME_MAX], captured[FRAME_MAX];
+static struct guest probe = { .peer = { .sock = -1 } }; /* of rig_serves() */
 
 int64_t rig_now(void)
 {
@@ -43,6 +44,8 @@ int rig_run(const char *name, const struct CMUnitTest *tests, size_t n)
 		printf("1..0 # SKIP no network namespace: %s\n", strerror(-rc));
 		return 0;
 	}
+	if (getenv("AIRLOCK_TEST"))
+		cmocka_set_test_filter(getenv("AIRLOCK_TEST"));
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
@@ -97,8 +100,9 @@ static void show_log(const struct rig *rig)
 {
 	char *text = program_text(rig->broker.log);
 
-	if (text)
-		print_error("%s", text);
+	/* As comments, since stdout may be TAP. */
+	for (char *line = text ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n"))
+		fprintf(stderr, "# %s\n", line);
 	free(text);
 }
 
@@ -164,6 +168,9 @@ void rig_abandon(struct rig *rig)
 
 void rig_connect(struct rig *rig, struct peer *peer)
 {
+	/* Left open by a check that failed, it would be served before anyone else. */
+	if (probe.peer.sock >= 0)
+		guest_close(&probe);
 	if (access(rig->report, F_OK) == 0)
 		assert_ok(truncate(rig->report, 0));
 	assert_ok(peer_connect(peer, rig->socket));
@@ -197,10 +204,16 @@ json_t *rig_report(struct rig *rig)
 
 pid_t rig_device(struct rig *rig)
 {
-	json_t *report = rig_report(rig);
-	pid_t pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
+	int64_t end = rig_now() + 2000;
+	pid_t pid;
 
-	json_decref(report);
+	/* The report of a connection that was very short may come late. */
+	do {
+		json_t *report = rig_report(rig);
+
+		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
+		json_decref(report);
+	} while (!proc_alive(pid) && rig_now() < end);
 	assert_true(pid > 1);
 	assert_true(proc_alive(pid));
 	return pid;
@@ -236,6 +249,19 @@ void rig_transmit(struct rig *rig, struct guest *guest, unsigned pair, size_t le
 	}
 }
 
+/* The next frame of ours at the guest, whatever else the host says on a TAP (it has IPv6 on one
+ * that the broker did not create). */
+static int received_number(struct guest *guest, unsigned pair, struct virtio_net_hdr_v1 *hdr,
+			   uint32_t *number)
+{
+	int len;
+
+	do
+		len = guest_receive(guest, pair, hdr, captured, sizeof(captured), 2000);
+	while (len >= 0 && !frame_number(captured, (size_t)len, number));
+	return len;
+}
+
 void rig_receive(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
 		 unsigned n)
 {
@@ -247,9 +273,7 @@ void rig_receive(struct rig *rig, struct guest *guest, unsigned pair, size_t len
 			frame_pattern(frame, len, first + sent);
 			assert_ok(wire_send(&rig->wire, NULL, frame, len));
 		}
-		assert_int_equal(
-			len, guest_receive(guest, pair, &hdr, captured, sizeof(captured), 2000));
-		assert_true(frame_number(captured, len, &number));
+		assert_int_equal(len, received_number(guest, pair, &hdr, &number));
 		assert_int_equal(first + got, number);
 		assert_true(frame_intact(captured, len, number));
 		assert_int_equal(VIRTIO_NET_HDR_GSO_NONE, hdr.gso_type);
@@ -278,18 +302,15 @@ void rig_settled(struct rig *rig)
 
 void rig_serves(struct rig *rig)
 {
-	struct guest *guest = calloc(1, sizeof(*guest));
 	int64_t begin = rig_now();
 
-	assert_non_null(guest);
 	assert_true(program_running(&rig->broker));
 	wire_drain(&rig->wire);
-	rig_open(rig, guest, &(struct guest_options){ .ring_size = 64 });
-	rig_transmit(rig, guest, 0, 64, 7000000, 1);
+	rig_open(rig, &probe, &(struct guest_options){ .ring_size = 64 });
+	rig_transmit(rig, &probe, 0, 64, 7000000, 1);
 	assert_true(rig_now() - begin < RIG_SERVE_MS);
-	rig_exchange(rig, guest, 0);
-	rig_close(rig, guest);
-	free(guest);
+	rig_exchange(rig, &probe, 0);
+	rig_close(rig, &probe);
 }
 
 json_t *rig_ctl(struct rig *rig, const char *const *arguments)

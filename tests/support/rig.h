@@ -34,7 +34,7 @@ struct rig {
 };
 
 /* Runs the tests in a network namespace of their own; skips them all, with the reason, where that
- * cannot be. */
+ * cannot be. $AIRLOCK_TEST: only those whose names match this pattern (* and ?). */
 int rig_run(const char *name, const struct CMUnitTest *tests, size_t n);
 
 /* The directory, and the arguments of a broker with a socket in it, then `options` (ended by NULL).

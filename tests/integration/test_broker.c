@@ -1,0 +1,846 @@
+/*
+ * The broker from outside: options and what they do to the host, sockets of every kind, one
+ * connection after another, signals, devices that die. It must outlive them all, keep one
+ * connection's frames from the next, and leave the host as it found it.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "tests/support/rig.h"
+
+#define MERGE BIT(VIRTIO_NET_F_MRG_RXBUF)
+
+static struct rig rig;
+static struct guest guest;
+static uint8_t frame[FRAME_MAX], received[FRAME_MAX];
+
+static int blank(void **state)
+{
+	(void)state;
+	guest_blank(&guest);
+	return 0;
+}
+
+static int start(void **state)
+{
+	rig_start(&rig, (const char *[]){ NULL });
+	return blank(state);
+}
+
+static int end(void **state)
+{
+	(void)state;
+	guest_close(&guest);
+	rig_abandon(&rig);
+	return 0;
+}
+
+/* Drops the first argument that starts with `option`, for a broker that is started without it. */
+static void leave_out(struct program_start *s, const char *option)
+{
+	size_t i = 0;
+
+	while (s->args[i] && strncmp(s->args[i], option, strlen(option)) != 0)
+		i++;
+	for (; s->args[i]; i++)
+		s->args[i] = s->args[i + 1];
+}
+
+/* ---- usage errors ---- */
+
+static const struct usage {
+	const char *option;  /* what is wrong; its name must stand in the message */
+	const char *without; /* an option of the usual ones that is left out */
+	int code;
+} usages[] = {
+	{ "--no-such-option", NULL, 2 },
+	{ "word", NULL, 2 },
+	{ "--queue-size=0", NULL, 2 },
+	{ "--queue-size=3", NULL, 2 },
+	{ "--queue-size=65536", NULL, 2 },
+	{ "--queue-size=256x", NULL, 2 },
+	{ "--queue-size=", NULL, 2 },
+	{ "--queue-pairs=0", NULL, 2 },
+	{ "--queue-pairs=-1", NULL, 2 },
+	{ "--queue-pairs=99999999999999999999", NULL, 2 },
+	{ "--mtu=67", NULL, 2 },
+	{ "--mtu=65522", NULL, 2 },
+	{ "--mtu=1500 ", NULL, 2 },
+	{ "--mac=52:54:00:12:34", NULL, 2 },
+	{ "--mac=53:54:00:12:34:56", NULL, 2 },
+	{ "--mac=00:00:00:00:00:00", NULL, 2 },
+	{ "--mac=zz:54:00:12:34:56", NULL, 2 },
+	{ "--address=192.0.2.1", NULL, 2 },
+	{ "--address=192.0.2.1/33", NULL, 2 },
+	{ "--address=192.0.2.0/24", NULL, 2 },
+	{ "--address=2001:db8::1/129", NULL, 2 },
+	{ "--address=nonsense", NULL, 2 },
+	{ "--socket-mode=8", NULL, 2 },
+	{ "--socket-mode=01000", NULL, 2 },
+	{ "--socket-group=no-such-group", NULL, 2 },
+	{ "--user=no-such-user", NULL, 2 },
+	{ "--user=root", NULL, 2 },
+	{ "--user=0", NULL, 2 },
+	{ "--group=0", NULL, 2 },
+	{ "--tap=a-name-that-is-too-long", "--tap", 2 },
+	{ "--tap=a/b", "--tap", 2 },
+	{ "--tap=lo", "--tap", 2 },
+	{ "--tap-fd=99", "--tap", 2 },
+	{ "--tap-fd=0", "--tap", 2 },
+	{ "--fd=99", "--socket-path", 2 },
+	{ "--fd=0", "--socket-path", 2 },
+	{ "--fd=3", NULL, 2 }, /* and a path */
+	{ "--socket-path=/no/such/directory/s", "--socket-path", 2 },
+	{ "--control=/no/such/directory/s", "--control", 2 },
+	{ "--sandbox-report=/no/such/directory/s", "--sandbox-report", 2 },
+	{ "--policy-dir=/no/such/directory", NULL, 2 },
+	{ "--allow-degraded=everything", NULL, 2 },
+	{ "--allow-degraded=", NULL, 2 },
+	{ "--log-level=loud", NULL, 2 },
+	{ "--vfio-user-socket=/tmp/s", NULL, 2 },
+	{ "--guard=mac", NULL, 2 },
+	{ "--coalesce=on", NULL, 2 },
+	{ "--poll-us=5", NULL, 2 },
+	{ "--affinity=0", NULL, 2 },
+	{ "--client", "--socket-path", 2 },
+};
+
+static int entries(const char *dir)
+{
+	char command[128], number[16] = "";
+	FILE *f;
+
+	snprintf(command, sizeof(command), "ls -A %s 2>/dev/null | wc -l", dir);
+	f = popen(command, "re");
+	assert_non_null(f);
+	assert_non_null(fgets(number, sizeof(number), f));
+	pclose(f);
+	return atoi(number);
+}
+
+static void usage_error_changes_nothing(void **state)
+{
+	const struct usage *usage = *state;
+	struct program_start s;
+	char name[64];
+
+	rig_prepare(&rig, &s, (const char *[]){ usage->option, NULL });
+	/* The wrong one was appended; the usual one of the same name stands before it. */
+	if (usage->without)
+		leave_out(&s, usage->without);
+	assert_ok(program_run(&rig.broker, &s));
+	assert_int_equal(usage->code, program_wait(&rig.broker, 5000));
+	snprintf(name, sizeof(name), "%.*s", (int)strcspn(usage->option, "="), usage->option);
+	assert_true(program_says(&rig.broker, name, 0));
+	assert_false(host_has(RIG_TAP));
+	assert_int_equal(0, entries(rig.dir));
+	program_free(&rig.broker);
+	rmdir(rig.dir);
+	rig.dir[0] = '\0';
+}
+
+static void unprivileged_start_is_refused(void **state)
+{
+	static const char *const nobody[] = { "/usr/bin/setpriv", "--reuid=65534", "--regid=65534",
+					      "--clear-groups", "--" };
+	struct program_start s;
+	char path[256];
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ NULL });
+	memmove(&s.args[5], &s.args[0], sizeof(s.args[0]) * (PROGRAM_ARGS_MAX - 5));
+	memcpy(s.args, nobody, sizeof(nobody));
+	s.args[5] = program_path("airlock-broker", path, sizeof(path));
+	assert_ok(program_run(&rig.broker, &s));
+	assert_int_not_equal(0, program_wait(&rig.broker, 5000));
+	assert_false(host_has(RIG_TAP));
+	rig_abandon(&rig);
+}
+
+static void informative_options_need_nothing(void **state)
+{
+	static const struct {
+		const char *option, *words;
+	} rows[] = { { "--help", "--socket-path" },
+		     { "--version", "airlock-broker" },
+		     { "--print-capabilities", "\"net\"" } };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct program_start s = { .args = { "airlock-broker", rows[i].option } };
+		struct program p;
+		char *text;
+
+		assert_ok(program_run(&p, &s));
+		assert_int_equal(0, program_wait(&p, 3000));
+		text = program_text(p.output);
+		assert_non_null(strstr(text, rows[i].words));
+		if (strcmp(rows[i].option, "--print-capabilities") == 0) {
+			json_t *j = json_loads(text, 0, NULL);
+
+			assert_string_equal("net", json_string_value(json_object_get(j, "type")));
+			assert_true(json_is_array(json_object_get(j, "features")));
+			json_decref(j);
+		}
+		free(text);
+		program_free(&p);
+	}
+}
+
+/* ---- the TAP ---- */
+
+static bool has_address(const char *text)
+{
+	struct ifaddrs *all, *a;
+	bool found = false;
+	char buf[INET6_ADDRSTRLEN];
+
+	assert_ok(getifaddrs(&all));
+	for (a = all; a; a = a->ifa_next) {
+		const void *bytes;
+
+		if (!a->ifa_addr || strcmp(a->ifa_name, RIG_TAP) != 0)
+			continue;
+		if (a->ifa_addr->sa_family == AF_INET)
+			bytes = &((struct sockaddr_in *)(void *)a->ifa_addr)->sin_addr;
+		else if (a->ifa_addr->sa_family == AF_INET6)
+			bytes = &((struct sockaddr_in6 *)(void *)a->ifa_addr)->sin6_addr;
+		else
+			continue;
+		inet_ntop(a->ifa_addr->sa_family, bytes, buf, sizeof(buf));
+		found |= strcmp(buf, text) == 0;
+	}
+	freeifaddrs(all);
+	return found;
+}
+
+static void tap_is_set_up_as_asked(void **state)
+{
+	struct stat st;
+
+	(void)state;
+	rig_start(&rig,
+		  (const char *[]){ "--address=192.0.2.1/24", "--address=198.51.100.7/31",
+				    "--address=2001:db8::1/64", "--mtu=2000", "--socket-mode=0640",
+				    "--socket-group=nogroup", "--queue-pairs=2", NULL });
+	assert_true(has_address("192.0.2.1"));
+	assert_true(has_address("198.51.100.7"));
+	assert_true(has_address("2001:db8::1"));
+	assert_int_equal(2000, host_mtu(RIG_TAP));
+	assert_true(host_flags(RIG_TAP) & IFF_UP);
+	assert_ok(stat(rig.socket, &st));
+	assert_int_equal(0640, st.st_mode & 07777);
+	assert_int_equal(65534, st.st_gid);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+static void tap_without_addresses_is_silent(void **state)
+{
+	(void)state;
+	rig_start(&rig, (const char *[]){ NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	/* No router solicitation, no duplicate address detection, no multicast report. */
+	assert_int_equal(-ETIMEDOUT,
+			 guest_receive(&guest, 0, NULL, received, sizeof(received), 1500));
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+static void existing_tap_is_used_and_left(void **state)
+{
+	char name[16] = RIG_TAP;
+	int fd = host_tap(name, IFF_MULTI_QUEUE);
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_ok(ioctl(fd, TUNSETPERSIST, 1));
+	assert_ok(host_set_up(RIG_TAP, 1700));
+	close(fd);
+	rig_start(&rig, (const char *[]){ NULL });
+	assert_int_equal(1700, host_mtu(RIG_TAP));
+	rig_serves(&rig);
+	assert_int_equal(0, program_stop(&rig.broker));
+	assert_true(host_has(RIG_TAP));
+	assert_int_equal(1700, host_mtu(RIG_TAP));
+	assert_true(host_flags(RIG_TAP) & IFF_UP);
+	rig_abandon(&rig);
+	fd = host_tap(name, IFF_MULTI_QUEUE);
+	assert_true(fd >= 0);
+	assert_ok(ioctl(fd, TUNSETPERSIST, 0));
+	close(fd);
+}
+
+static void inherited_tap_queues_serve(void **state)
+{
+	const short flags[] = { 0, IFF_MULTI_QUEUE };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		char name[16] = RIG_TAP;
+		int fd = host_tap(name, flags[i]);
+		struct program_start s;
+
+		assert_true(fd >= 0);
+		assert_ok(host_set_up(RIG_TAP, 1500));
+		rig_prepare(&rig, &s, (const char *[]){ "--tap-fd=3", NULL });
+		leave_out(&s, "--tap=");
+		s.fds[0] = fd;
+		s.nfds = 1;
+		rig_launch(&rig, &s);
+		close(fd);
+		rig_serves(&rig);
+		rig_serves(&rig);
+		rig_stop(&rig);
+	}
+}
+
+/* ---- sockets ---- */
+
+static int bind_at(const char *path, bool listening)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	strcpy(a.sun_path, path);
+	assert_ok(bind(sock, (struct sockaddr *)&a, sizeof(a)));
+	if (listening)
+		assert_ok(listen(sock, 4));
+	return sock;
+}
+
+static void stale_socket_is_replaced(void **state)
+{
+	struct program_start s;
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ NULL });
+	close(bind_at(rig.socket, true));
+	close(bind_at(rig.control, true));
+	rig_launch(&rig, &s);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+static void live_socket_is_an_error(void **state)
+{
+	struct program_start s;
+	int sock;
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ NULL });
+	sock = bind_at(rig.socket, true);
+	assert_ok(program_run(&rig.broker, &s));
+	assert_int_equal(2, program_wait(&rig.broker, 5000));
+	assert_true(program_says(&rig.broker, "--socket-path", 0));
+	assert_false(host_has(RIG_TAP));
+	assert_ok(access(rig.socket, F_OK));
+	close(sock);
+	rig_abandon(&rig);
+}
+
+static void file_in_the_way_is_an_error(void **state)
+{
+	struct program_start s;
+	struct stat st;
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ NULL });
+	close(open(rig.socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_ok(program_run(&rig.broker, &s));
+	assert_int_equal(2, program_wait(&rig.broker, 5000));
+	assert_ok(stat(rig.socket, &st));
+	assert_true(S_ISREG(st.st_mode));
+	rig_abandon(&rig);
+}
+
+static void second_client_waits_its_turn(void **state)
+{
+	static struct guest second;
+	struct pollfd p;
+	uint64_t features;
+
+	(void)state;
+	guest_blank(&second);
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	assert_ok(peer_connect(&second.peer, rig.socket));
+	assert_ok(peer_send(&second.peer, VU_GET_FEATURES, VU_VERSION, NULL, 0, NULL, 0));
+	for (int i = 0; i < 5; i++)
+		rig_exchange(&rig, &guest, 0);
+	p = (struct pollfd){ .fd = second.peer.sock, .events = POLLIN };
+	assert_int_equal(0, poll(&p, 1, 100));
+	guest_close(&guest);
+	struct vu_message answer;
+	assert_ok(peer_recv(&second.peer, &answer));
+	features = answer.u64;
+	assert_true(features & BIT(VU_F_PROTOCOL_FEATURES));
+	assert_ok(guest_open(&second, &(struct guest_options){ 0 }));
+	rig_exchange(&rig, &second, 0);
+	rig_close(&rig, &second);
+	rig_stop(&rig);
+}
+
+/* A dozen clients that come and go while one is served disturb nobody. */
+static void impatient_clients_disturb_nobody(void **state)
+{
+	(void)state;
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	for (int i = 0; i < 12; i++) {
+		struct peer p;
+
+		assert_ok(peer_connect(&p, rig.socket));
+		peer_send(&p, VU_GET_FEATURES, VU_VERSION, NULL, 0, NULL, 0);
+		rig_exchange(&rig, &guest, 0);
+		peer_close(&p);
+	}
+	guest_close(&guest);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+static void client_mode_connects_again_and_again(void **state)
+{
+	struct program_start s;
+	int listener;
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ "--client", NULL });
+	listener = peer_listen(rig.socket);
+	assert_true(listener >= 0);
+	rig_launch(&rig, &s);
+	for (int i = 0; i < 3; i++) {
+		assert_ok(peer_accept(&guest.peer, listener, 3000));
+		assert_ok(guest_open(&guest, &(struct guest_options){ 0 }));
+		rig_exchange(&rig, &guest, 0);
+		guest_close(&guest);
+	}
+	/* The peer's listener goes too, and comes back. */
+	close(listener);
+	unlink(rig.socket);
+	rig_sleep(300);
+	assert_true(program_running(&rig.broker));
+	listener = peer_listen(rig.socket);
+	assert_ok(peer_accept(&guest.peer, listener, 5000));
+	assert_ok(guest_open(&guest, &(struct guest_options){ 0 }));
+	rig_exchange(&rig, &guest, 0);
+	guest_close(&guest);
+	close(listener);
+	assert_int_equal(0, program_stop(&rig.broker));
+	rig_abandon(&rig);
+}
+
+static void connected_descriptor_serves_once(void **state)
+{
+	struct program_start s;
+	int pair[2];
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ "--fd=3", NULL });
+	leave_out(&s, "--socket-path");
+	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	s.fds[0] = pair[1];
+	s.nfds = 1;
+	rig_launch(&rig, &s);
+	close(pair[1]);
+	peer_adopt(&guest.peer, pair[0]);
+	assert_ok(guest_open(&guest, &(struct guest_options){ 0 }));
+	rig_exchange(&rig, &guest, 0);
+	guest_close(&guest);
+	assert_int_equal(0, program_wait(&rig.broker, 3000));
+	rig_abandon(&rig);
+}
+
+static void listening_descriptor_serves_many(void **state)
+{
+	(void)state;
+	for (int activation = 0; activation < 2; activation++) {
+		struct program_start s;
+
+		rig_prepare(&rig, &s,
+			    activation ? (const char *[]){ NULL }
+				       : (const char *[]){ "--fd=3", NULL });
+		leave_out(&s, "--socket-path");
+		s.fds[0] = bind_at(rig.socket, true);
+		s.nfds = 1;
+		s.listen_pid = activation;
+		rig_launch(&rig, &s);
+		close(s.fds[0]);
+		rig_serves(&rig);
+		rig_serves(&rig);
+		assert_int_equal(0, program_stop(&rig.broker));
+		/* A socket that somebody else made is theirs to remove. */
+		assert_ok(access(rig.socket, F_OK));
+		rig_abandon(&rig);
+	}
+}
+
+static void readiness_is_told_to_systemd(void **state)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	static char variable[128], path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin";
+	struct program_start s;
+	struct pollfd p;
+	char text[256] = "";
+
+	(void)state;
+	rig_prepare(&rig, &s, (const char *[]){ NULL });
+	snprintf(a.sun_path, sizeof(a.sun_path), "%s/notify", rig.dir);
+	p = (struct pollfd){ .fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+			     .events = POLLIN };
+	assert_ok(bind(p.fd, (struct sockaddr *)&a, sizeof(a)));
+	snprintf(variable, sizeof(variable), "NOTIFY_SOCKET=%s", a.sun_path);
+	s.env[0] = variable;
+	s.env[1] = path;
+	rig_launch(&rig, &s);
+	assert_int_equal(1, poll(&p, 1, 1000));
+	assert_true(recv(p.fd, text, sizeof(text) - 1, 0) > 0);
+	assert_non_null(strstr(text, "READY=1"));
+	close(p.fd);
+	unlink(a.sun_path);
+	rig_stop(&rig);
+}
+
+/* ---- signals and ends ---- */
+
+static void termination_ends_in_order_under_traffic(void **state)
+{
+	const int signals[] = { SIGTERM, SIGINT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (i)
+			start(state);
+		rig_open(&rig, &guest, &(struct guest_options){ 0 });
+		for (uint32_t n = 0; n < 200; n++) {
+			frame_pattern(frame, 64, n);
+			assert_ok(guest_send(&guest, 0, NULL, frame, 64));
+		}
+		assert_ok(program_signal(&rig.broker, signals[i]));
+		assert_int_equal(0, program_wait(&rig.broker, 3000));
+		assert_true(peer_closed(&guest.peer, 1000));
+		/* Stopped in order: every buffer taken was given back before the end. */
+		assert_true(guest_reap(&guest, 0) >= 0);
+		guest_close(&guest);
+		assert_int_not_equal(0, access(rig.socket, F_OK));
+		for (int t = 0; t < 100 && host_has(RIG_TAP); t++)
+			rig_sleep(5);
+		assert_false(host_has(RIG_TAP));
+		rig_abandon(&rig);
+	}
+}
+
+static void hangup_replaces_the_device(void **state)
+{
+	pid_t before;
+
+	(void)state;
+	/* With nobody served: the spare is replaced. */
+	assert_ok(program_signal(&rig.broker, SIGHUP));
+	rig_serves(&rig);
+	/* A live session ends; the next is another process's. */
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	before = rig_device(&rig);
+	assert_ok(program_signal(&rig.broker, SIGHUP));
+	assert_true(peer_closed(&guest.peer, 2000));
+	guest_close(&guest);
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	assert_int_not_equal(before, rig_device(&rig));
+	rig_exchange(&rig, &guest, 0);
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+static void every_connection_has_a_process_of_its_own(void **state)
+{
+	pid_t before = 0;
+
+	(void)state;
+	for (int i = 0; i < 5; i++) {
+		rig_open(&rig, &guest, &(struct guest_options){ 0 });
+		rig_exchange(&rig, &guest, 0);
+		assert_int_not_equal(before, rig_device(&rig));
+		before = rig_device(&rig);
+		rig_close(&rig, &guest);
+		assert_false(proc_alive(before));
+	}
+	rig_stop(&rig);
+}
+
+static void once_ends_with_the_connection(void **state)
+{
+	(void)state;
+	rig_start(&rig, (const char *[]){ "--once", NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_exchange(&rig, &guest, 0);
+	guest_close(&guest);
+	assert_int_equal(0, program_wait(&rig.broker, 3000));
+	rig_abandon(&rig);
+
+	rig_start(&rig, (const char *[]){ "--once", NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_exchange(&rig, &guest, 0);
+	assert_ok(kill(rig_device(&rig), SIGKILL));
+	assert_int_equal(1, program_wait(&rig.broker, 3000));
+	rig_abandon(&rig);
+}
+
+static void killed_devices_are_replaced_under_traffic(void **state)
+{
+	(void)state;
+	for (uint32_t round = 0; round < 50; round++) {
+		int64_t begin;
+		pid_t pid;
+
+		rig_open(&rig, &guest,
+			 &(struct guest_options){ .ring_size = 64, .features = MERGE });
+		pid = rig_device(&rig);
+		for (uint32_t n = 0; n < round; n++) {
+			frame_pattern(frame, 64, n);
+			assert_ok(guest_send(&guest, 0, NULL, frame, 64));
+			assert_ok(wire_send(&rig.wire, NULL, frame, 64));
+		}
+		assert_ok(kill(pid, SIGKILL));
+		begin = rig_now();
+		assert_true(peer_closed(&guest.peer, 1000));
+		guest_close(&guest);
+		assert_ok(peer_connect(&guest.peer, rig.socket));
+		assert_ok(peer_sync(&guest.peer));
+		assert_true(rig_now() - begin < RIG_SERVE_MS);
+		peer_close(&guest.peer);
+		assert_true(host_has(RIG_TAP));
+		wire_drain(&rig.wire);
+	}
+	assert_true(program_says(&rig.broker, "SIGKILL|signal 9|killed", 500));
+	rig_settled(&rig);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+/* A stopped device hears nobody: the front-end that hangs up must get another all the same. */
+static void stopped_device_delays_nobody(void **state)
+{
+	int64_t begin;
+	pid_t pid;
+
+	(void)state;
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	pid = rig_device(&rig);
+	assert_ok(kill(pid, SIGSTOP));
+	guest_close(&guest);
+	begin = rig_now();
+	assert_ok(peer_connect(&guest.peer, rig.socket));
+	assert_ok(peer_sync(&guest.peer));
+	assert_in_range(rig_now() - begin, 0, 2 * RIG_SERVE_MS);
+	guest_close(&guest);
+	assert_false(proc_alive(pid));
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+static void killed_broker_takes_everything_with_it(void **state)
+{
+	pid_t pid, spawner;
+
+	(void)state;
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	pid = rig_device(&rig);
+	spawner = proc_parent(pid);
+	assert_true(spawner > 1);
+	assert_ok(program_signal(&rig.broker, SIGKILL));
+	program_wait(&rig.broker, 2000);
+	assert_true(peer_closed(&guest.peer, 2000));
+	for (int i = 0; i < 200 && (proc_alive(pid) || proc_alive(spawner)); i++)
+		rig_sleep(5);
+	assert_false(proc_alive(pid));
+	assert_false(proc_alive(spawner));
+	rig_abandon(&rig);
+}
+
+/* ---- one connection and the next ---- */
+
+static void frames_of_one_connection_never_reach_the_next(void **state)
+{
+	(void)state;
+	for (uint32_t round = 0; round < 10; round++) {
+		/* A ring without buffers: what the host sends now waits in the TAP's queue. */
+		rig_connect(&rig, &guest.peer);
+		assert_ok(guest_negotiate(&guest, &(struct guest_options){ 0 }));
+		assert_ok(guest_make_rings(&guest));
+		assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
+		assert_ok(guest_share_memory(&guest));
+		for (unsigned i = 0; i < 2; i++) {
+			assert_ok(guest_ring_configure(&guest, i, 0));
+			assert_ok(guest_ring_enable(&guest, i, true));
+		}
+		for (uint32_t n = 0; n < 100; n++) {
+			frame_pattern(frame, 100, n);
+			wire_send(&rig.wire, NULL, frame, 100);
+		}
+		if (round & 1)
+			assert_ok(kill(rig_device(&rig), SIGKILL));
+		rig_close(&rig, &guest);
+		/* Nobody is connected: these are nobody's. */
+		for (uint32_t n = 0; n < 100; n++) {
+			frame_pattern(frame, 100, 1000 + n);
+			wire_send(&rig.wire, NULL, frame, 100);
+		}
+		rig_open(&rig, &guest, &(struct guest_options){ 0 });
+		assert_int_equal(-ETIMEDOUT,
+				 guest_receive(&guest, 0, NULL, received, sizeof(received), 50));
+		rig_receive(&rig, &guest, 0, 64, 5000, 5);
+		rig_close(&rig, &guest);
+	}
+	rig_stop(&rig);
+}
+
+static void many_connections_leak_nothing(void **state)
+{
+	int maps;
+
+	(void)state;
+	rig_serves(&rig);
+	maps = proc_count_maps(rig.broker.pid);
+	for (int i = 0; i < 100; i++) {
+		rig_open(&rig, &guest, &(struct guest_options){ .ring_size = 64 });
+		rig_transmit(&rig, &guest, 0, 64, 1, 1);
+		guest_close(&guest);
+	}
+	rig_settled(&rig);
+	assert_int_equal(maps, proc_count_maps(rig.broker.pid));
+	rig_stop(&rig);
+}
+
+/* ---- the control socket ---- */
+
+static json_int_t counter(json_t *stats, size_t ring, const char *name)
+{
+	return json_integer_value(
+		json_object_get(json_array_get(json_object_get(stats, "rings"), ring), name));
+}
+
+static void control_tells_and_restarts(void **state)
+{
+	json_t *status, *stats, *sandbox, *restart;
+	pid_t device;
+
+	(void)state;
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_transmit(&rig, &guest, 0, 100, 0, 30);
+	rig_receive(&rig, &guest, 0, 200, 0, 20);
+	device = rig_device(&rig);
+	status = rig_ctl(&rig, (const char *[]){ "status", NULL });
+	assert_int_equal(rig.broker.pid, json_integer_value(json_object_get(status, "pid")));
+	assert_int_equal(device, json_integer_value(json_object_get(status, "device_pid")));
+	assert_string_equal(RIG_TAP, json_string_value(json_object_get(status, "tap")));
+	stats = rig_ctl(&rig, (const char *[]){ "stats", NULL });
+	assert_int_equal(20, counter(stats, 0, "frames"));
+	assert_int_equal(20 * 200, counter(stats, 0, "bytes"));
+	assert_int_equal(30, counter(stats, 1, "frames"));
+	assert_int_equal(30 * 100, counter(stats, 1, "bytes"));
+	sandbox = rig_ctl(&rig, (const char *[]){ "sandbox", NULL });
+	assert_int_equal(device, json_integer_value(json_object_get(sandbox, "pid")));
+	restart = rig_ctl(&rig, (const char *[]){ "restart", NULL });
+	assert_true(peer_closed(&guest.peer, 2000));
+	guest_close(&guest);
+	json_decref(status);
+	json_decref(stats);
+	json_decref(sandbox);
+	json_decref(restart);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+static void people_read_the_control_socket(void **state)
+{
+	static const struct {
+		const char *verb, *option, *words;
+	} rows[] = {
+		{ "status", NULL, RIG_TAP },
+		{ "stats", NULL, "frames" },
+		{ "stats", "--openmetrics", "# EOF" },
+		{ "sandbox", NULL, "seccomp|syscalls|namespaces" },
+	};
+	char control[96];
+
+	(void)state;
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_device(&rig);
+	snprintf(control, sizeof(control), "--control=%s", rig.control);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct program_start s = { .args = { "airlock-ctl", control, rows[i].verb,
+						     rows[i].option } };
+		struct program p;
+		char *text;
+
+		assert_ok(program_run(&p, &s));
+		assert_int_equal(0, program_wait(&p, 3000));
+		text = program_text(p.output);
+		assert_true(program_matches(text, rows[i].words));
+		free(text);
+		program_free(&p);
+	}
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+#define TEST(name)   cmocka_unit_test_setup_teardown(name, start, end)
+#define NO_RIG(name) cmocka_unit_test_setup_teardown(name, blank, end)
+
+int main(void)
+{
+	const struct CMUnitTest fixed[] = {
+		NO_RIG(unprivileged_start_is_refused),
+		NO_RIG(informative_options_need_nothing),
+		NO_RIG(tap_is_set_up_as_asked),
+		NO_RIG(tap_without_addresses_is_silent),
+		NO_RIG(existing_tap_is_used_and_left),
+		NO_RIG(inherited_tap_queues_serve),
+		NO_RIG(stale_socket_is_replaced),
+		NO_RIG(live_socket_is_an_error),
+		NO_RIG(file_in_the_way_is_an_error),
+		TEST(second_client_waits_its_turn),
+		TEST(impatient_clients_disturb_nobody),
+		NO_RIG(client_mode_connects_again_and_again),
+		NO_RIG(connected_descriptor_serves_once),
+		NO_RIG(listening_descriptor_serves_many),
+		NO_RIG(readiness_is_told_to_systemd),
+		TEST(termination_ends_in_order_under_traffic),
+		TEST(hangup_replaces_the_device),
+		TEST(every_connection_has_a_process_of_its_own),
+		NO_RIG(once_ends_with_the_connection),
+		TEST(killed_devices_are_replaced_under_traffic),
+		TEST(stopped_device_delays_nobody),
+		TEST(killed_broker_takes_everything_with_it),
+		TEST(frames_of_one_connection_never_reach_the_next),
+		TEST(many_connections_leak_nothing),
+		TEST(control_tells_and_restarts),
+		TEST(people_read_the_control_socket),
+	};
+	static char names[ARRAY_SIZE(usages)][64];
+	struct CMUnitTest tests[ARRAY_SIZE(usages) + ARRAY_SIZE(fixed)];
+	size_t n = 0;
+
+	for (; n < ARRAY_SIZE(usages); n++) {
+		snprintf(names[n], sizeof(names[n]), "usage error: %s", usages[n].option);
+		tests[n] = (struct CMUnitTest){ names[n], usage_error_changes_nothing, blank, end,
+						(void *)&usages[n] };
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		tests[n++] = fixed[i];
+	return rig_run("broker", tests, n);
+}
