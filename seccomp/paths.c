@@ -141,6 +141,12 @@ static void tell_whole(struct walk *w, unsigned argument, char *out)
 		append(out, "arg%u < 0x%x", argument, low->k);
 		high->told = low->told = false;
 	}
+	low = find(w, low_word, BPF_JSET, false);
+	if (high && high->told && high->k == 0 && low) {
+		separate(out);
+		append(out, "arg%u in 0x%x", argument, ~low->k);
+		high->told = low->told = false;
+	}
 	high = find(w, high_word, BPF_JSET, false);
 	low = find(w, low_word, BPF_JSET, false);
 	if (high || low) {
