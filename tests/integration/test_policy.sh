@@ -32,10 +32,6 @@ run() {
 	same "$got" "$want"
 }
 says() { case "$1" in *"$2"*) return 0 ;; *) echo "no '$2' in: $1"; return 1 ;; esac; }
-key() { printf '%s' "$out" | python3 -c 'import json,sys; d=json.load(sys.stdin)
-for k in sys.argv[1].split("."): d=d[int(k)] if k.isdigit() else d[k]
-print(json.dumps(d))' "$1"; }
-
 checks() { run 0 "$policy" check good.policy && says "$out" "3 calls" && says "$out" "proven; 2 properties hold"; }
 refuses() {
 	run 2 "$policy" check bad.policy && says "$err" "bad.policy:1:1: unknown system call 'reed'" &&
@@ -47,8 +43,8 @@ check "check: every error, with its place" refuses
 check "check: a property that does not hold" refutes
 check "check: the worst of several files" run 2 "$policy" check good.policy false.policy bad.policy
 json_check() {
-	run 2 "$policy" check --json good.policy bad.policy && same "$(key 0.ok)" true && same "$(key 0.properties.1.holds)" true &&
-		same "$(key 1.errors.1.line)" 2 && same "$(key 1.errors.1.column)" 13
+	run 2 "$policy" check --json good.policy bad.policy && says "$out" '"ok": true' && says "$out" '"holds": true' &&
+		says "$out" '"ok": false' && says "$out" '"column": 13'
 }
 check "check --json" json_check
 check "check --prove: holds" run 0 "$policy" check --prove "never close" good.policy
@@ -71,7 +67,7 @@ check "compile: another default" sh -c "'$policy' compile --default-action=errno
 	'$policy' eval d.bpf --syscall=close | grep -q 'errno=5 (EIO)'"
 hash() {
 	run 0 "$policy" compile --json -o h.bpf good.policy &&
-		same "$(key sha256)" "\"$(sha256sum h.bpf | cut -d' ' -f1)\"" && same "$(key proven)" true
+		says "$out" "\"sha256\": \"$(sha256sum h.bpf | cut -d' ' -f1)\"" && says "$out" '"proven": true'
 }
 check "compile --json: the hash of the bytes" hash
 check "compile: the contested form needs a dialect" run 2 "$policy" compile -o c.bpf contested.policy
@@ -96,14 +92,14 @@ check "eval: a filter on another architecture" run 1 "$policy" eval good.bpf --a
 check "eval: constants" run 0 "$policy" eval good.policy --syscall=ioctl 'O_RDWR|1' TCGETS
 check "eval: no such call" run 2 "$policy" eval good.policy --syscall=reed
 check "eval: no such value" run 2 "$policy" eval good.policy --syscall=read FOO
-json_eval() { run 1 "$policy" eval --json good.policy --syscall=close 7 && same "$(key decision)" '"trap"' && same "$(key call.args.0)" '"0x7"'; }
+json_eval() { run 1 "$policy" eval --json good.policy --syscall=close 7 && says "$out" '"decision": "trap"' && says "$out" '"0x7"'; }
 check "eval --json" json_eval
 
 printf 'read: 1\nwrite: arg2 == 9\nioctl: arg1 == 0x5401\n@default trap\n' > other.policy
 "$policy" compile -o other.bpf other.policy
 differs() { run 1 "$policy" diff good.policy other.bpf && says "$out" "write: good.policy: trap, other.bpf: allow" && says "$out" "write(0x0, 0x0, 0x9"; }
 counter() { run 1 "$policy" verify good.policy other.bpf && says "$out" "not what good.policy says" && says "$out" "write("; }
-json_diff() { run 1 "$policy" diff --json good.policy other.policy && same "$(key 0.first_nr)" "$(key 0.witness.nr)"; }
+json_diff() { run 1 "$policy" diff --json good.policy other.policy && says "$out" '"first_nr": 1' && says "$out" '"name": "write"'; }
 check "diff: none" run 0 "$policy" diff good.policy good.bpf
 check "diff: each with a witness" differs
 check "diff --json" json_diff
@@ -117,7 +113,7 @@ check "verify: no filter that the kernel takes" bytes
 shows() { run 0 "$policy" show good.policy && says "$out" "write  # eight bytes" && says "$out" "if arg2 == 0x8"; }
 shows_filter() { run 0 "$policy" show good.bpf && says "$out" "if arg2 == 0x8" && says "$out" "everything else"; }
 same_shown() { same "$("$policy" show --asm good.policy)" "$("$policy" show --asm good.bpf)"; }
-json_show() { run 0 "$policy" show --json good.policy && same "$(key syscalls.1.reason)" '"eight bytes"'; }
+json_show() { run 0 "$policy" show --json good.policy && says "$out" '"reason": "eight bytes"'; }
 check "show: a policy, with reasons" shows
 check "show: a filter" shows_filter
 check "show --asm" same_shown
