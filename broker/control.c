@@ -19,6 +19,7 @@
 
 #define CLIENTS	  8
 #define CLIENT_MS 5000 /* from connecting to the last byte taken */
+#define PAUSE_MS  1000
 
 struct client {
 	struct control *control;
@@ -34,6 +35,7 @@ struct client {
 struct control {
 	struct control_options is;
 	struct watch watch;
+	struct timer pause; /* after a failure to accept */
 	struct client clients[CLIENTS];
 };
 
@@ -214,10 +216,20 @@ static void listener_ready(void *arg, short revents)
 		return;
 	}
 	fd = listen_accept(control->is.listener);
-	if (fd >= 0)
+	if (fd >= 0) {
 		client_begin(client, fd);
-	else if (fd != -EAGAIN && fd != -ECONNABORTED)
+	} else if (fd != -EAGAIN && fd != -ECONNABORTED) {
 		warn("--control: cannot accept: %s", strerror(-fd));
+		loop_remove(control->is.loop, &control->watch);
+		loop_arm(control->is.loop, &control->pause, PAUSE_MS);
+	}
+}
+
+static void pause_passed(void *arg)
+{
+	struct control *control = arg;
+
+	loop_add(control->is.loop, &control->watch);
 }
 
 struct control *control_new(void)
@@ -241,6 +253,7 @@ void control_begin(struct control *control, const struct control_options *option
 					 .events = POLLIN,
 					 .ready = listener_ready,
 					 .arg = control };
+	control->pause = (struct timer){ .fire = pause_passed, .arg = control };
 	loop_add(control->is.loop, &control->watch);
 }
 
@@ -251,7 +264,9 @@ void control_free(struct control *control)
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (control->clients[i].watch.fd >= 0)
 			client_end(&control->clients[i]);
-	if (control->is.loop)
+	if (control->is.loop) {
 		loop_remove(control->is.loop, &control->watch);
+		loop_disarm(control->is.loop, &control->pause);
+	}
 	free(control);
 }

@@ -44,11 +44,11 @@ static int accept_one(struct frontends *frontends)
 	for (;;) {
 		int fd = listen_accept(&frontends->listener);
 
-		if (fd < 0 && fd != -EAGAIN && fd != -ECONNABORTED)
+		if (fd == -ECONNABORTED)
+			continue;
+		if (fd < 0 && fd != -EAGAIN)
 			warn("cannot accept a connection: %s", strerror(-fd));
-		if (fd < 0)
-			return -EAGAIN;
-		if (!peer_gone(fd))
+		if (fd < 0 || !peer_gone(fd))
 			return fd;
 		fd_close(&fd);
 	}

@@ -25,7 +25,7 @@ struct frontends {
 int frontends_fd(const struct frontends *frontends);
 /*
  * A connection whose peer is still there: CLOEXEC, non-blocking, the caller's. -EAGAIN: none now.
- * -ENOENT: there will never be another.
+ * -ENOENT: there will never be another. Other -errno (logged): ask again after a pause.
  */
 int frontends_next(struct frontends *frontends);
 void frontends_close(struct frontends *frontends);

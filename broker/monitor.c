@@ -30,7 +30,7 @@
 #define EARLY_DEATHS 10 /* in a row, before READY: then no more are made */
 #define PAUSE_MS     100
 #define PAUSE_MAX_MS 5000
-#define DIAL_MAX_MS  1000
+#define SEEK_MAX_MS  1000
 #define FAREWELL_MS  300 /* for the dead to be reaped before we go */
 #define NEWS_A_TURN  16
 
@@ -39,11 +39,11 @@ struct monitor {
 	struct device devices[DEVICES];
 	struct device *serving, *spare; /* the spare is STARTING or WAITING */
 	struct watch spawner_watch, frontends_watch;
-	struct timer order_timer, dial_timer, farewell;
+	struct timer order_timer, seek_timer, farewell;
 	struct switches switches;
 	struct count count;
 	int pending; /* owned: a connection whose device died before it took it */
-	unsigned early_deaths, dial_pause;
+	unsigned early_deaths, seek_pause;
 	bool told_ready, held, stopping, exhausted;
 	bool once_served; /* --once: the exit code waits for this device's end */
 	uint32_t once_serial;
@@ -95,7 +95,7 @@ void monitor_stop(struct monitor *m, int code)
 	notify_stopping(m->is.notify);
 	loop_remove(m->is.loop, &m->frontends_watch);
 	loop_disarm(m->is.loop, &m->order_timer);
-	loop_disarm(m->is.loop, &m->dial_timer);
+	loop_disarm(m->is.loop, &m->seek_timer);
 	for (size_t i = 0; i < DEVICES; i++)
 		if (m->devices[i].state != DEVICE_ABSENT)
 			device_stop(&m->devices[i]);
@@ -234,12 +234,13 @@ static void serve(struct monitor *m, int connection)
 		spare_ensure(m);
 }
 
-/* A peer that we dial is asked again after a pause, which grows while it is not there. */
-static void dial_again(struct monitor *m)
+/* Asks again after a pause, which grows: for a peer that we dial, and after failures. */
+static void seek_later(struct monitor *m)
 {
-	m->dial_pause =
-		min_of(max_of(2 * m->dial_pause, (unsigned)PAUSE_MS), (unsigned)DIAL_MAX_MS);
-	loop_arm(m->is.loop, &m->dial_timer, m->dial_pause);
+	loop_remove(m->is.loop, &m->frontends_watch);
+	m->seek_pause =
+		min_of(max_of(2 * m->seek_pause, (unsigned)PAUSE_MS), (unsigned)SEEK_MAX_MS);
+	loop_arm(m->is.loop, &m->seek_timer, m->seek_pause);
 }
 
 /* Takes the next connection when it is wanted and there, watches for it when it is only wanted. */
@@ -249,21 +250,21 @@ static void seek(struct monitor *m)
 	int connection;
 
 	m->frontends_watch.fd = frontends_fd(m->is.frontends);
-	if (!wanted || m->exhausted || m->dial_timer.armed) {
+	if (!wanted || m->exhausted || m->seek_timer.armed) {
 		loop_remove(m->is.loop, &m->frontends_watch);
 		return;
 	}
 	connection = m->pending >= 0 ? fd_take(&m->pending) : frontends_next(m->is.frontends);
 	if (connection >= 0) {
-		m->dial_pause = 0;
+		m->seek_pause = 0;
 		loop_remove(m->is.loop, &m->frontends_watch);
 		serve(m, connection);
 	} else if (connection == -ENOENT) {
 		m->exhausted = true;
-	} else if (m->frontends_watch.fd >= 0) {
+	} else if (connection == -EAGAIN && m->frontends_watch.fd >= 0) {
 		loop_add(m->is.loop, &m->frontends_watch);
 	} else {
-		dial_again(m);
+		seek_later(m);
 	}
 }
 
@@ -273,7 +274,7 @@ static void frontends_ready(void *arg, short revents)
 	seek(arg);
 }
 
-static void dial_passed(void *arg)
+static void seek_passed(void *arg)
 {
 	seek(arg);
 }
@@ -326,7 +327,7 @@ static void session_end(struct monitor *m)
 	if (!purge(m))
 		return;
 	if (m->is.frontends->kind == FRONTENDS_DIAL && !m->stopping)
-		dial_again(m);
+		seek_later(m);
 	if (m->is.once) {
 		m->once_served = true;
 		monitor_stop(m, 0);
@@ -481,7 +482,7 @@ struct monitor *monitor_new(const struct monitor_options *options)
 					   .arg = m };
 	m->frontends_watch = (struct watch){ .events = POLLIN, .ready = frontends_ready, .arg = m };
 	m->order_timer = (struct timer){ .fire = order_passed, .arg = m };
-	m->dial_timer = (struct timer){ .fire = dial_passed, .arg = m };
+	m->seek_timer = (struct timer){ .fire = seek_passed, .arg = m };
 	m->farewell = (struct timer){ .fire = farewell_passed, .arg = m };
 	switches_init(&m->switches, options->loop, options->tap);
 	for (size_t i = 0; i < DEVICES; i++) {

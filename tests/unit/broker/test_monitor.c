@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -424,6 +425,29 @@ static void test_client_that_gave_up(void **state)
 	assert_int_equal(status_of().connections, 0);
 }
 
+/* No descriptor is free: a pause, not a loop; then the client that waited is served. */
+static void test_accept_fails_for_a_while(void **state)
+{
+	struct rlimit before, tight;
+	int fd;
+
+	(void)state;
+	monitor_make(false);
+	fd = client();
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+	tight = before;
+	tight.rlim_cur = (rlim_t)fd + 1;
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+	ready(1);
+	turns(20);
+	assert_int_equal(status_of().connections, 0);
+	assert_non_null(loop.timers);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	turns(400);
+	takes_connection(1);
+	close(fd);
+}
+
 /* 0, 100, 200, 400 ms: the n-th death is followed by a birth no earlier. */
 static void test_early_deaths_pause(void **state)
 {
@@ -699,6 +723,7 @@ int main(void)
 		CASE(test_purge_fails),
 		CASE(test_connection_survives_a_dead_spare),
 		CASE(test_client_that_gave_up),
+		CASE(test_accept_fails_for_a_while),
 		CASE(test_early_deaths_pause),
 		CASE(test_too_many_early_deaths),
 		CASE(test_held_while_serving),
