@@ -8,8 +8,8 @@
 #include "policy/tree.h"
 #include "seccomp/space.h"
 
-#define DECISIONS_MAX 256 /* different ones: enough for each errno of a policy that has too many \
-			   */
+/* Different ones: more errnos than any policy has. */
+#define DECISIONS_MAX 256
 
 /* A text's decision for calls of an architecture that it is not about: any kill will do. */
 #define DECISION_FOREIGN 0xfffffffeu
