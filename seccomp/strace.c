@@ -175,7 +175,8 @@ static const char *read_arguments(struct reader *r, const char *at, struct obser
 		if (i < 6 && strncmp(at, "<unfinished", 11) &&
 		    read_value(r->arch, at, (size_t)(end - at), &call->first[i]) == 0)
 			call->first_known |= (uint8_t)(1 << i);
-		at = *end == ',' ? end + 1 + strspn(end + 1, " ") : end;
+		/* past a comma, or a bracket that closes nothing */
+		at = *end && *end != ')' ? end + 1 + strspn(end + 1, " ") : end;
 	}
 	return at;
 }

@@ -69,6 +69,7 @@ static const struct row {
 	{ "openat(AT_FDCWD, \"x\", 0, 0644) = 3\n", 0, "", "openat", 0xd, 3, 0644, TRACE_MADE },
 	{ "12 read(3, <unfinished ...>\n12 <... read resumed>\"x = y\", 9) = 5\n", 12, "", "read",
 	  1, 0, 3, TRACE_MADE },
+	{ "close(3], }4) = 0\n", 0, "", "close", 9, 0, 3, TRACE_MADE },
 	{ "12 exit_group(0) = ?\n12 +++ exited with 0 +++\n", 12, "", "exit_group", 1, 0, 0,
 	  TRACE_MADE },
 	{ "12 getppid() = 110\n12 +++ killed by SIGSYS (core dumped) +++\n", 12, "", "getppid", 0,
