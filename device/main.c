@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "device/confine.h"
+#include "lib/confine.h"
 #include "device/options.h"
 #include "device/session.h"
 #include "lib/clock.h"

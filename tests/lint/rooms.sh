@@ -28,7 +28,7 @@ may_include() {
 	lib:*) return 1 ;;
 	*:lib/*) ;;
 	broker:seccomp/* | broker:policy/* | seccomp:policy/*) ;;
-	device:seccomp/install.h) ;;
+	device:seccomp/install.h | frontend:seccomp/install.h) ;;
 	*) return 1 ;;
 	esac
 }

@@ -1,10 +1,10 @@
 /*
- * What a process can still do to itself once it is in its jail: checks that it holds nothing it
- * must not, and closes what is left. Control thread, at start, before any byte of a front-end is
- * read. Each function is 0 or -errno.
+ * What a confined program (airlock-device, airlock-vfio-user) can still do to itself once it is in
+ * its jail: checks that it holds nothing it must not, and closes what is left. Its first thread, at
+ * start, before any byte of a peer is read. Each function is 0 or -errno.
  */
-#ifndef AIRLOCK_DEVICE_CONFINE_H
-#define AIRLOCK_DEVICE_CONFINE_H
+#ifndef AIRLOCK_LIB_CONFINE_H
+#define AIRLOCK_LIB_CONFINE_H
 
 #include <stdbool.h>
 

@@ -2,7 +2,7 @@
  * The innermost layers of the jail. Runs in the control thread at start, when everything in the
  * process is still ours; trusts whoever made the jail to have tried, and looks for itself.
  */
-#include "device/confine.h"
+#include "lib/confine.h"
 
 #include <errno.h>
 #include <linux/capability.h>
