@@ -6,7 +6,9 @@
 #include "device/requests.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -37,17 +39,43 @@ static bool ring_exists(const struct session *s, uint64_t ring)
 	return ring < 2 * (uint64_t)s->setup->pairs;
 }
 
+static bool readable(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct timespec now = { 0 };
+
+	return ppoll(&p, 1, &now, NULL) != 0;
+}
+
+/* Is this socket the front-end's end of our own connection? Whoever holds that one never sees the
+ * connection end. Only trying can tell: what is written there arrives here, at once. Someone who
+ * asks while more requests are under way cannot be told, and is refused. */
+static bool is_connection(const struct session *s, int fd)
+{
+	uint64_t probe = 1; /* to anybody else, one interrupt too many */
+	size_t none = 0;
+
+	if (readable(s->sock) || send(fd, &probe, sizeof(probe), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return true;
+	if (!readable(s->sock))
+		return false;
+	fd_recv(s->sock, &probe, sizeof(probe), NULL, &none);
+	return true;
+}
+
 /* Event descriptors are anonymous inodes, which have no file type; a pipe, file or device could do
  * anything. Other anonymous ones (timers, epoll) pass, and are harmless: eight bytes read or
  * written there change nothing of ours. So are sockets to write to, which user-mode-linux has for
  * its interrupts. */
-static bool fd_is_event(int fd, enum ring_event event)
+static bool fd_is_event(const struct session *s, int fd, enum ring_event event)
 {
 	struct stat st;
 
 	if (syscall(SYS_fstat, fd, &st))
 		return false;
-	return !(st.st_mode & S_IFMT) || (event == RING_CALL && S_ISSOCK(st.st_mode));
+	if (event == RING_CALL && S_ISSOCK(st.st_mode))
+		return !is_connection(s, fd);
+	return !(st.st_mode & S_IFMT);
 }
 
 static int get_features(struct session *s, const struct vu_message *in)
@@ -187,7 +215,7 @@ static int answered_zero(struct session *s, const struct vu_message *in)
 static int set_log_fd(struct session *s, const struct vu_message *in)
 {
 	(void)in;
-	if (!fd_is_event(s->fds[0], RING_ERR))
+	if (!fd_is_event(s, s->fds[0], RING_ERR))
 		return -EBADF;
 	return lifecycle_log_fd(s->lifecycle, fd_take(&s->fds[0]));
 }
@@ -281,7 +309,7 @@ static int set_vring_fd(struct session *s, const struct vu_message *in, enum rin
 	if ((in->u64 & ~(uint64_t)(VU_VRING_INDEX_MASK | VU_VRING_NOFD)) || !ring_exists(s, ring) ||
 	    none == !!s->nfds)
 		return -EPROTO;
-	if (!none && !fd_is_event(s->fds[0], event))
+	if (!none && !fd_is_event(s, s->fds[0], event))
 		return -EBADF;
 	rc = lifecycle_fd(s->lifecycle, (unsigned int)ring, event, none ? -1 : s->fds[0]);
 	if (rc >= 0)

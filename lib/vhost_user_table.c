@@ -28,7 +28,7 @@ static const struct vu_row rows[VU_REQUESTS] = {
 	[VU_SET_MEM_TABLE]         = { "SET_MEM_TABLE",    TABLE1, sizeof(struct vu_mem_table),
 	                                                                     0, VU_MEM_REGIONS_MAX, VU_REPLY_NONE, NONE, VU_ANY },
 	[VU_SET_LOG_BASE]          = { "SET_LOG_BASE",     LOGS, LOGS,       1, 1, VU_REPLY_PAYLOAD, VU_P_LOG_SHMFD, VU_ANY },
-	[VU_SET_LOG_FD]            = { "SET_LOG_FD",       0, U64,           1, 1, VU_REPLY_NONE, NONE, VU_ANY },
+	[VU_SET_LOG_FD]            = { "SET_LOG_FD",       0, U64,           1, 1, VU_REPLY_NONE, VU_P_LOG_SHMFD, VU_ANY },
 	[VU_SET_VRING_NUM]         = { "SET_VRING_NUM",    STATE, STATE,     0, 0, VU_REPLY_NONE, NONE, VU_RINGS },
 	[VU_SET_VRING_ADDR]        = { "SET_VRING_ADDR",   ADDR, ADDR,       0, 0, VU_REPLY_NONE, NONE, VU_RINGS },
 	[VU_SET_VRING_BASE]        = { "SET_VRING_BASE",   STATE, STATE,     0, 0, VU_REPLY_NONE, NONE, VU_RINGS },
