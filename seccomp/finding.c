@@ -52,15 +52,23 @@ static uint8_t looked_at(const struct policy_rule *rule)
 	return mask;
 }
 
+bool finding_is_missing(enum policy_arch arch, const struct judge_finding *finding)
+{
+	enum judge_verdict verdict = finding->decision.verdict;
+
+	return (verdict == JUDGE_NO_RULE || verdict == JUDGE_ARGUMENTS) &&
+	       !finding->call->foreign && policy_syscall_name(arch, (uint32_t)finding->call->nr);
+}
+
 void finding_missing(FILE *out, enum policy_arch arch, const struct judge_finding *finding)
 {
 	const struct observed_call *call = finding->call;
-	const char *name = call->foreign ? NULL : policy_syscall_name(arch, (uint32_t)call->nr);
+	const char *name;
 	uint8_t mask;
 
-	if (!name || (finding->decision.verdict != JUDGE_NO_RULE &&
-		      finding->decision.verdict != JUDGE_ARGUMENTS))
+	if (!finding_is_missing(arch, finding))
 		return;
+	name = policy_syscall_name(arch, (uint32_t)call->nr);
 	mask = finding->decision.rule ? looked_at(finding->decision.rule) : selector_mask(name);
 	mask &= call->known;
 	fprintf(out, "%s: ", name);

@@ -12,8 +12,10 @@ const char *finding_fate(const struct judge_finding *finding);
 /* "no rule for it", "outside the conditions of FILE:LINE", ... */
 void finding_why(FILE *out, const struct judge_finding *finding);
 
-/* The line, or the condition, that a policy would have to have: "getppid: 1". Nothing where a line
- * would not help. */
+/* Whether a line in the policy would help. */
+bool finding_is_missing(enum policy_arch arch, const struct judge_finding *finding);
+
+/* That line, or the condition: "getppid: 1"; nothing where none would help. */
 void finding_missing(FILE *out, enum policy_arch arch, const struct judge_finding *finding);
 
 #endif

@@ -40,8 +40,6 @@ static void print_unused(const struct audit *audit, const struct audit_part *par
 static void print_finding(const struct audit *audit, const struct audit_part *part,
 			  const struct judge_finding *finding)
 {
-	enum judge_verdict verdict = finding->decision.verdict;
-
 	printf("%s: %s: ", part->file, finding_fate(finding));
 	phrase_call(stdout, audit->arch, finding->call);
 	fputs(" by ", stdout);
@@ -50,7 +48,7 @@ static void print_finding(const struct audit *audit, const struct audit_part *pa
 		printf(" and %zu more", finding->threads - 1);
 	printf(", %" PRIu64 " time%s: ", finding->count, finding->count == 1 ? "" : "s");
 	finding_why(stdout, finding);
-	if (verdict == JUDGE_NO_RULE || verdict == JUDGE_ARGUMENTS) {
+	if (finding_is_missing(audit->arch, finding)) {
 		fputs("; missing: ", stdout);
 		finding_missing(stdout, audit->arch, finding);
 	}
