@@ -164,6 +164,11 @@ $(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC)): | $(call deps,test)
 $(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))) -lcmocka)))
 $(foreach t,$(INTEGRATION) $(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
 
+# The device of test_jail that makes calls its filter forbids: airlock-device with two functions wrapped.
+DENIED := $(OBJ)/tests/integration/denied_device
+$(eval $(call link,$(DENIED),device/main.c tests/integration/denied_device.c,$(airlock-device_AR),,$(airlock-device_LINK) -Wl$(comma)--wrap=net_config_read$(comma)--wrap=net_hdr_check))
+$(OBJ)/tests/integration/test_jail: $(DENIED)
+
 # Scripts and programs find what was built here; a sanitized build says which layers its programs cannot take.
 TEST_ENV := AIRLOCK_BIN=$(abspath $(BIN)) AIRLOCK_POLICY_DIR=$(abspath $(SHARE)) AIRLOCK_BUILD=$(abspath $(BUILD)) \
             AIRLOCK_SANITIZE=$(SANITIZE) MAKE="$(MAKE)"

@@ -1,0 +1,530 @@
+/*
+ * The jail seen from outside: every property that interface.md promises of the device and of the
+ * broker, read from /proc while frames flow, compared with what the sandbox report says of them;
+ * and a device that makes a forbidden call, which must die of it while the broker names the call.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+#include "tests/integration/denied_calls.h"
+#include "tests/support/rig.h"
+
+static struct rig rig;
+static struct guest guest;
+static uint8_t frame[FRAME_MAX];
+static pid_t device;
+static json_t *report;
+
+static int serve(void **state)
+{
+	(void)state;
+	guest_blank(&guest);
+	rig_start(&rig, (const char *[]){ "--queue-pairs=2", NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ .pairs = 2, .ring_size = 64 });
+	device = rig_device(&rig);
+	report = rig_report(&rig);
+	rig_transmit(&rig, &guest, 0, 64, 0, 10);
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	guest_close(&guest);
+	json_decref(report);
+	report = NULL;
+	rig_abandon(&rig);
+	return 0;
+}
+
+static const char *status(pid_t pid, const char *field)
+{
+	static char value[256];
+
+	assert_ok(proc_status(pid, field, value, sizeof(value)));
+	return value;
+}
+
+static json_t *at(const char *key)
+{
+	json_t *value = json_object_get(report, key);
+
+	assert_non_null(value);
+	return value;
+}
+
+static void assert_number(json_t *object, const char *key, json_int_t value)
+{
+	json_t *number = json_object_get(object, key);
+
+	assert_true(json_is_integer(number));
+	assert_int_equal(value, json_integer_value(number));
+}
+
+static void ids_are_nobodys(void **state)
+{
+	static const char *const fields[] = { "Uid", "Gid" };
+	static const char *const keys[] = { "uid", "gid" };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		unsigned id[4];
+
+		assert_int_equal(4, sscanf(status(device, fields[i]), "%u %u %u %u", &id[0], &id[1],
+					   &id[2], &id[3]));
+		for (int k = 0; k < 4; k++) {
+			assert_in_range(id[k], 61184, 65519);
+			assert_int_equal(id[0], id[k]);
+		}
+		assert_number(report, keys[i], id[0]);
+	}
+	assert_string_equal("", status(device, "Groups"));
+}
+
+static void no_capability_is_left(void **state)
+{
+	static const char *const fields[] = { "CapEff", "CapPrm", "CapInh", "CapBnd", "CapAmb" };
+	static const char *const keys[] = { "effective", "permitted", "inheritable", "bounding",
+					    "ambient" };
+	json_t *sets = at("capabilities"), *broker;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++) {
+		assert_string_equal("0000000000000000", status(device, fields[i]));
+		assert_int_equal(0, json_array_size(json_object_get(sets, keys[i])));
+	}
+	broker = json_object_get(at("broker"), "capabilities");
+	for (size_t i = 0; i < 3; i++) {
+		assert_string_equal("0000000000000000", status(rig.broker.pid, fields[i]));
+		assert_int_equal(0, json_array_size(json_object_get(broker, keys[i])));
+	}
+}
+
+static void privileges_cannot_be_gained(void **state)
+{
+	(void)state;
+	assert_string_equal("1", status(device, "NoNewPrivs"));
+	assert_string_equal("1", status(rig.broker.pid, "NoNewPrivs"));
+	assert_string_equal("1", status(proc_parent(device), "NoNewPrivs"));
+	assert_true(json_is_true(at("no_new_privs")));
+}
+
+static void namespaces_are_its_own(void **state)
+{
+	static const char *const kinds[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
+	static const char *const keys[] = { "user", "mount", "pid", "net", "ipc", "uts", "cgroup" };
+	json_t *all = at("namespaces");
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		assert_false(proc_same_namespace(device, rig.broker.pid, kinds[i]));
+		assert_false(proc_same_namespace(device, getpid(), kinds[i]));
+		assert_true(json_is_true(json_object_get(all, keys[i])));
+	}
+	/* Never pid 1 of its own: a successor could not take over its connection. */
+	assert_null(strstr(status(device, "NSpid"), "\t1"));
+}
+
+static void root_is_empty_and_read_only(void **state)
+{
+	char text[4096], path[64];
+	struct dirent *e;
+	int entries = 0;
+	DIR *d;
+
+	(void)state;
+	assert_true(proc_read(device, "mountinfo", text, sizeof(text)) > 0);
+	assert_ptr_equal(strchr(text, '\n') + 1, text + strlen(text)); /* one line */
+	assert_non_null(strstr(text, " tmpfs "));
+	assert_non_null(strstr(text, " / ro"));
+	snprintf(path, sizeof(path), "/proc/%d/root", device);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		entries += strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0;
+	closedir(d);
+	assert_int_equal(0, entries);
+	snprintf(path, sizeof(path), "/proc/%d/root/x", device);
+	assert_int_equal(-1, open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+	assert_int_equal(EROFS, errno);
+	assert_string_equal("empty", json_string_value(at("root")));
+}
+
+static void environment_is_empty(void **state)
+{
+	char text[64];
+
+	(void)state;
+	assert_int_equal(0, proc_read(device, "environ", text, sizeof(text)));
+}
+
+static void memory_cannot_be_dumped(void **state)
+{
+	char path[64];
+	struct stat st;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/%d/mem", device);
+	assert_ok(stat(path, &st));
+	assert_int_equal(0, st.st_uid); /* the kernel's sign: not its own uid's */
+}
+
+static void limits_are_set(void **state)
+{
+	json_t *limits = at("rlimits");
+
+	(void)state;
+	assert_int_equal(0, proc_limit(device, "Max core file size"));
+	assert_int_equal(0, proc_limit(device, "Max file size"));
+	assert_int_equal(0, proc_limit(device, "Max processes"));
+	assert_in_range(proc_limit(device, "Max open files"), 1, 4096);
+	assert_number(limits, "core", 0);
+	assert_number(limits, "fsize", 0);
+	assert_number(limits, "nproc", 0);
+	assert_number(limits, "nofile", proc_limit(device, "Max open files"));
+}
+
+/* What a descriptor may be, and how often at most. */
+static void descriptors_are_those_it_needs(void **state)
+{
+	struct {
+		const char *target;
+		int most, seen;
+	} kinds[] = {
+		{ "socket:[", 2, 0 },		  /* front-end and channel */
+		{ "/dev/net/tun", 2, 0 },	  /* a queue a pair */
+		{ "anon_inode:[eventfd]", 40, 0 } /* mailboxes, kicks, calls, errs */
+	};
+	int n = 0, total = proc_count_fds(device);
+	char target[128];
+
+	(void)state;
+	for (int fd = 0; fd < 4096 && n < total; fd++) {
+		size_t k = 0;
+
+		if (proc_fd_target(device, fd, target, sizeof(target)))
+			continue;
+		n++;
+		while (k < ARRAY_SIZE(kinds) &&
+		       strncmp(target, kinds[k].target, strlen(kinds[k].target)) != 0)
+			k++;
+		if (k == ARRAY_SIZE(kinds))
+			print_error("descriptor %d is %s\n", fd, target);
+		assert_true(k < ARRAY_SIZE(kinds));
+		assert_true(++kinds[k].seen <= kinds[k].most);
+	}
+	assert_int_equal(total, n);
+	assert_int_equal(2, kinds[0].seen);
+	assert_int_equal(2, kinds[1].seen);
+}
+
+/* The report is of the moment when service began; it knows which socket is which. */
+static void descriptors_are_reported_by_kind(void **state)
+{
+	static const char *const kinds[] = { "vhost-user", "channel", "tap", "eventfd", "memory" };
+	static const int exactly[] = { 1, 1, 2 };
+	int seen[ARRAY_SIZE(kinds)] = { 0 };
+	json_t *entry;
+	size_t i;
+
+	(void)state;
+	json_array_foreach (at("fds"), i, entry) {
+		const char *kind = json_string_value(json_object_get(entry, "kind"));
+		size_t k = 0;
+
+		while (k < ARRAY_SIZE(kinds) && strcmp(kind, kinds[k]) != 0)
+			k++;
+		assert_true(k < ARRAY_SIZE(kinds));
+		seen[k]++;
+	}
+	for (i = 0; i < ARRAY_SIZE(exactly); i++)
+		assert_int_equal(exactly[i], seen[i]);
+}
+
+/* Where the program's own text lies, 0 for none; asserts what must hold of every mapping. */
+static unsigned long text_address(pid_t pid)
+{
+	static char text[1 << 18];
+	unsigned long first = 0;
+
+	assert_true(proc_read(pid, "maps", text, sizeof(text)) > 0);
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n")) {
+		unsigned long from;
+		char flags[5];
+
+		assert_int_equal(2, sscanf(line, "%lx-%*x %4s", &from, flags));
+		assert_false(flags[1] == 'w' && flags[2] == 'x');
+		assert_null(strstr(line, ".so"));
+		if (!first && flags[2] == 'x' && strstr(line, "airlock-device"))
+			first = from;
+	}
+	return first;
+}
+
+static void no_mapping_is_writable_and_executable(void **state)
+{
+	unsigned long first = text_address(device), second;
+
+	(void)state;
+	assert_true(first > 0x10000000); /* position independent */
+	guest_close(&guest);
+	rig_open(&rig, &guest, &(struct guest_options){ .pairs = 2, .ring_size = 64 });
+	second = text_address(rig_device(&rig));
+	assert_true(second != first); /* a fresh exec, a fresh layout */
+}
+
+static json_t *thread_of(pid_t tid)
+{
+	json_t *thread;
+	size_t i;
+
+	json_array_foreach (at("threads"), i, thread)
+		if (json_integer_value(json_object_get(thread, "tid")) == tid)
+			return thread;
+	return NULL;
+}
+
+static bool lists(json_t *calls, const char *name)
+{
+	json_t *call;
+	size_t i;
+
+	json_array_foreach (calls, i, call)
+		if (strcmp(json_string_value(call), name) == 0)
+			return true;
+	return false;
+}
+
+static void every_thread_is_filtered(void **state)
+{
+	static const char *const never[] = { "execve", "execveat", "open",     "openat",
+					     "socket", "clone",	   "clone3",   "io_uring_setup",
+					     "ptrace", "sendmsg",  "mprotect", "prctl" };
+	pid_t tids[16];
+	int n = proc_threads(device, tids, ARRAY_SIZE(tids)), workers = 0;
+	char value[64];
+
+	(void)state;
+	assert_int_equal(3, n); /* control, and a worker for each of two pairs */
+	assert_int_equal(n, json_array_size(at("threads")));
+	for (int i = 0; i < n; i++) {
+		json_t *thread = thread_of(tids[i]), *calls;
+		bool worker;
+
+		assert_ok(proc_thread_status(device, tids[i], "Seccomp", value, sizeof(value)));
+		assert_string_equal("2", value);
+		assert_ok(proc_thread_status(device, tids[i], "NoNewPrivs", value, sizeof(value)));
+		assert_string_equal("1", value);
+		assert_ok(proc_thread_status(device, tids[i], "CapPrm", value, sizeof(value)));
+		assert_string_equal("0000000000000000", value);
+		assert_non_null(thread);
+		worker = strcmp(json_string_value(json_object_get(thread, "role")), "worker") == 0;
+		calls = json_object_get(thread, "syscalls");
+		assert_in_range(json_array_size(calls), 5, worker ? 7 : 15);
+		for (size_t k = 0; k < ARRAY_SIZE(never); k++)
+			assert_false(lists(calls, never[k]));
+		workers += worker;
+	}
+	assert_int_equal(2, workers);
+}
+
+static void union_of_filters_is_small(void **state)
+{
+	json_t *all = json_array(), *thread, *call;
+	size_t i, k;
+
+	(void)state;
+	json_array_foreach (at("threads"), i, thread) {
+		json_array_foreach (json_object_get(thread, "syscalls"), k, call) {
+			if (!lists(all, json_string_value(call)))
+				json_array_append(all, call);
+		}
+	}
+	assert_in_range(json_array_size(all), 7, 15);
+	json_decref(all);
+}
+
+/* The directory of the installed filters, beside the programs. */
+static const char *policy_dir(char *path, size_t room)
+{
+	const char *dir = getenv("AIRLOCK_POLICY_DIR"), *bin = getenv("AIRLOCK_BIN");
+
+	if (dir)
+		snprintf(path, room, "%s", dir);
+	else
+		snprintf(path, room, "%s/../share/airlock/policy", bin ? bin : "build/bin");
+	return path;
+}
+
+static void filters_are_those_that_were_compiled(void **state)
+{
+	json_t *thread;
+	size_t i;
+
+	(void)state;
+	json_array_foreach (at("threads"), i, thread) {
+		char dir[256], command[512], sum[65] = "";
+		const char *role = json_string_value(json_object_get(thread, "role"));
+		FILE *f;
+
+		snprintf(command, sizeof(command), "sha256sum < %s/%s.bpf",
+			 policy_dir(dir, sizeof(dir)), role);
+		f = popen(command, "re");
+		assert_non_null(f);
+		assert_non_null(fgets(sum, sizeof(sum), f));
+		pclose(f);
+		assert_string_equal(sum,
+				    json_string_value(json_object_get(thread, "filter_sha256")));
+	}
+}
+
+static void broker_and_spawner_are_filtered(void **state)
+{
+	pid_t spawner = proc_parent(device);
+	unsigned uid = 0;
+
+	(void)state;
+	assert_string_equal("2", status(rig.broker.pid, "Seccomp"));
+	assert_string_equal("2", status(spawner, "Seccomp"));
+	assert_int_equal(rig.broker.pid, proc_parent(spawner));
+	assert_int_equal(1, sscanf(status(spawner, "Uid"), "%u", &uid));
+	assert_in_range(uid, 61184, 65519);
+	assert_int_not_equal(uid, json_integer_value(at("uid")));
+	assert_number(at("broker"), "pid", rig.broker.pid);
+	assert_false(lists(json_object_get(at("broker"), "syscalls"), "execve"));
+	assert_false(lists(json_object_get(at("broker"), "syscalls"), "openat"));
+}
+
+static void nothing_is_degraded(void **state)
+{
+	(void)state;
+	assert_int_equal(0, json_array_size(at("degraded")));
+	assert_true(json_integer_value(at("landlock_abi")) > 0);
+}
+
+/* ---- a device that misbehaves ---- */
+
+static void copy_program(const char *from, const char *name)
+{
+	char command[512];
+
+	assert_true(strlen(from) < 256);
+	snprintf(command, sizeof(command), "cp %.256s %s/%s", from, rig.dir, name);
+	assert_ok(system(command));
+}
+
+/* A directory with the broker and the double in the device's place. */
+static int start_double(void **state)
+{
+	char path[256], dir[256], option[300];
+	struct program_start s;
+	ssize_t n;
+
+	(void)state;
+	guest_blank(&guest);
+	snprintf(option, sizeof(option), "--policy-dir=%s", policy_dir(dir, sizeof(dir)));
+	rig_prepare(&rig, &s, (const char *[]){ option, NULL });
+	n = readlink("/proc/self/exe", path, sizeof(path) - 16);
+	assert_in_range(n, 1, sizeof(path) - 17);
+	path[n] = '\0';
+	strcpy(strrchr(path, '/'), "/denied_device");
+	copy_program(path, "airlock-device");
+	copy_program(program_path("airlock-broker", path, sizeof(path)), "airlock-broker");
+	snprintf(path, sizeof(path), "%s/airlock-broker", rig.dir);
+	s.args[0] = path;
+	rig_launch(&rig, &s);
+	return 0;
+}
+
+static int end_double(void **state)
+{
+	char command[64];
+
+	guest_close(&guest);
+	snprintf(command, sizeof(command), "rm -f %s/airlock-*", rig.dir);
+	if (rig.dir[0])
+		assert_ok(system(command));
+	return end(state);
+}
+
+static void assert_died_of(const char *name)
+{
+	char words[64];
+
+	assert_true(peer_closed(&guest.peer, 2000));
+	guest_close(&guest);
+	snprintf(words, sizeof(words), "SIGSYS: %s( |$)", name);
+	if (!program_says(&rig.broker, words, 1000))
+		print_error("not named: %s\n", name);
+	assert_true(program_says(&rig.broker, words, 0));
+	assert_ok(ftruncate(rig.broker.log, 0));
+}
+
+static void control_thread_dies_of_a_denied_call(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < ARRAY_SIZE(denied_calls); i++) {
+		struct vu_config ask = { .offset = DENIED_FIRST_OFFSET + i, .size = 1 };
+
+		if (denied_calls[i].worker)
+			continue;
+		rig_connect(&rig, &guest.peer);
+		assert_ok(guest_negotiate(&guest, &(struct guest_options){ 0 }));
+		assert_ok(peer_send(&guest.peer, VU_GET_CONFIG, VU_VERSION, &ask, 13, NULL, 0));
+		assert_died_of(denied_calls[i].name);
+	}
+	rig_serves(&rig);
+}
+
+static void worker_dies_of_a_denied_call(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(denied_calls); i++) {
+		rig_open(&rig, &guest, &(struct guest_options){ .ring_size = 64 });
+		frame_pattern(frame, DENIED_FIRST_LENGTH + i, 1);
+		assert_ok(guest_post(&guest, 0, NULL, frame, DENIED_FIRST_LENGTH + i));
+		guest_kick(&guest, 0);
+		assert_died_of(denied_calls[i].name);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, serve, end)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(ids_are_nobodys),
+		TEST(no_capability_is_left),
+		TEST(privileges_cannot_be_gained),
+		TEST(namespaces_are_its_own),
+		TEST(root_is_empty_and_read_only),
+		TEST(environment_is_empty),
+		TEST(memory_cannot_be_dumped),
+		TEST(limits_are_set),
+		TEST(descriptors_are_those_it_needs),
+		TEST(descriptors_are_reported_by_kind),
+		TEST(no_mapping_is_writable_and_executable),
+		TEST(every_thread_is_filtered),
+		TEST(union_of_filters_is_small),
+		TEST(filters_are_those_that_were_compiled),
+		TEST(broker_and_spawner_are_filtered),
+		TEST(nothing_is_degraded),
+		cmocka_unit_test_setup_teardown(control_thread_dies_of_a_denied_call, start_double,
+						end_double),
+		cmocka_unit_test_setup_teardown(worker_dies_of_a_denied_call, start_double,
+						end_double),
+	};
+
+	if (getenv("AIRLOCK_SANITIZE") && *getenv("AIRLOCK_SANITIZE")) {
+		puts("1..0 # SKIP a sanitizer's build is confined less, by design");
+		return 0;
+	}
+	return rig_run("jail", tests, ARRAY_SIZE(tests));
+}
