@@ -30,9 +30,18 @@ static uint16_t with_wrap(uint16_t at, bool wrap)
 	return at | (wrap ? PACKED_WRAP : 0);
 }
 
+/* Wrap counters begin at 1 (2.8.1). user-mode-linux's front-end says 0 for a fresh ring; in a ring
+ * that has really come round to counter 0, slot 0 was last written under counter 1 and cannot be
+ * clear of both marks. */
+static bool fresh(const struct ring *ring)
+{
+	return !ring->cfg.base &&
+	       !(guest_load16(&desc(ring, 0)->flags) & (DESC_F_AVAIL | DESC_F_USED));
+}
+
 void packed_init(struct ring *ring)
 {
-	uint32_t base = ring->cfg.base;
+	uint32_t base = fresh(ring) ? PACKED_WRAP : ring->cfg.base;
 	/* DPDK's front-end leaves the used half zero; a device that uses in order needs no more
 	 * than the other. */
 	uint32_t used = base >> 16 ? base >> 16 : base;
