@@ -172,7 +172,6 @@ int verb_check(struct policy_command *command)
 			check.errors = json_array();
 			check.warnings = json_array();
 			check.properties = json_array();
-			command->parse.errors = NULL;
 			command->parse.report = on_error;
 			command->parse.report_context = &check;
 		}
@@ -182,10 +181,7 @@ int verb_check(struct policy_command *command)
 		json_decref(check.warnings);
 		json_decref(check.properties);
 	}
-	if (command->json) {
-		json_dumpf(rows, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(rows);
-	}
+	if (command->json)
+		verb_print_json(command, json_pack("{s:o}", "files", rows));
 	return worst;
 }

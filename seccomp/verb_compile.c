@@ -84,9 +84,7 @@ static void print_json(struct policy_command *command, const char *path,
 	row = json_pack("{s:s, s:s?, s:s, s:i, s:s, s:b}", "file", path, "output", command->output,
 			"arch", policy_arch_name(command->parse.arch), "instructions",
 			(int)filter->len, "sha256", hash, "proven", 1);
-	json_dumpf(row, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(row);
+	verb_print_json(command, row);
 }
 
 int verb_compile(struct policy_command *command)

@@ -136,9 +136,7 @@ static void print_result(struct policy_command *command, const struct seccomp_da
 					"decision", describe_decision(decision, false, what),
 					"denied", is_denial(decision), "origin", origin);
 
-		json_dumpf(row, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(row);
+		verb_print_json(command, row);
 	} else if (!command->quiet) {
 		printf("%s: %s\n    %s\n", describe_call(command->parse.arch, data, call),
 		       describe_decision(decision, true, what), origin);

@@ -62,7 +62,7 @@ static json_t *filter_json(const struct policy_filter *f)
 	return row;
 }
 
-static void show_policy_json(const struct policy *policy)
+static void show_policy_json(struct policy_command *command, const struct policy *policy)
 {
 	json_t *rules = json_array(), *all;
 	char action[DESCRIBE_SIZE];
@@ -78,9 +78,7 @@ static void show_policy_json(const struct policy *policy)
 	}
 	all = json_pack("{s:s, s:s, s:o}", "arch", policy_arch_name(policy->arch), "default",
 			describe_action(policy->default_action, false, action), "syscalls", rules);
-	json_dumpf(all, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(all);
+	verb_print_json(command, all);
 }
 
 /* ---- a filter: what its paths come to
@@ -203,9 +201,7 @@ static int show_filter(struct policy_command *command, const struct subject *sub
 				"default",
 				describe_decision(decided.at[otherwise].decision, false, what),
 				"syscalls", rules);
-		json_dumpf(all, stdout, JSON_INDENT(2));
-		putchar('\n');
-		json_decref(all);
+		verb_print_json(command, all);
 	}
 	json_decref(rules);
 	space_free(space);
@@ -249,7 +245,7 @@ int verb_show(struct policy_command *command)
 	else if (!subject.policy)
 		code = show_filter(command, &subject);
 	else if (command->json)
-		show_policy_json(subject.policy);
+		show_policy_json(command, subject.policy);
 	else
 		show_policy(subject.policy);
 	subject_free(&subject);

@@ -30,13 +30,6 @@ static bool keep_first(void *context, const struct verify_difference *difference
 	return false;
 }
 
-static void print_json(json_t *value)
-{
-	json_dumpf(value, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(value);
-}
-
 /* ---- diff
  * -------------------------------------------------------------------------------------------------------------
  */
@@ -85,7 +78,8 @@ static void print_differences(struct policy_command *command, const char *const 
 			print_difference(command->parse.arch, names, &listing->at[i]);
 	}
 	if (command->json)
-		print_json(rows);
+		verb_print_json(command, json_pack("{s:s, s:s, s:o}", "a", names[0], "b", names[1],
+						   "differences", rows));
 	else if (!listing->count && !command->quiet)
 		puts("none");
 }
@@ -173,7 +167,7 @@ static int print_verdict(struct policy_command *command, const struct subject *t
 						      describe_decision(d->a, false, a), "filter",
 						      describe_decision(d->b, false, b), "call",
 						      describe_call_json(&d->witness)));
-		print_json(row);
+		verb_print_json(command, row);
 	} else if (!differences && !command->quiet) {
 		printf("%s: proven: decides as %s does, for every architecture, number and argument\n",
 		       filter->path, text->path);

@@ -35,6 +35,17 @@ int verb_fail(const struct policy_command *command, const char *format, ...)
 	return VERB_FAILED;
 }
 
+void verb_print_json(const struct policy_command *command, json_t *object)
+{
+	json_t *all = json_pack("{s:s++}", "schema", "airlock-policy/", command->verb, "/1");
+
+	json_object_update(all, object);
+	json_dumpf(all, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(all);
+	json_decref(object);
+}
+
 int verb_parse(struct policy_command *command, const char *path, struct policy **out)
 {
 	int err = policy_parse(path, &command->parse, out);

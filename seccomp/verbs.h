@@ -2,6 +2,7 @@
  * and calls one. */
 #pragma once
 
+#include <jansson.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -48,6 +49,10 @@ __attribute__((format(printf, 2, 3))) int verb_usage(const struct policy_command
 						     const char *format, ...);
 __attribute__((format(printf, 2, 3))) int verb_fail(const struct policy_command *command,
 						    const char *format, ...);
+
+/* Prints an object with its "schema", "airlock-policy/VERB/1", and takes it over.
+ * docs/policy-json.md describes them. */
+void verb_print_json(const struct policy_command *command, json_t *object);
 
 /* Parses an operand with the command's options. VERB_OK, or the exit code after messages. */
 int verb_parse(struct policy_command *command, const char *path, struct policy **out);
