@@ -57,6 +57,6 @@ check "every call was counted" grep -q '"complete": true' "$run/audit.json"
 check "no call was refused, or would be" none refused
 check "every rule is used, or its exception has a reason" none unexcused
 check "a report of it" "$real/airlock-policy" report -o "$AIRLOCK_BUILD/policies.html" "$run/audit.json"
-excused | grep -vxFf <(unused) | sed 's/^/# used after all: /'
+excused | grep -vxFf <(unused) | sed 's/^/# excused, yet not unused: /'
 sed -n 's|^[^ ]*/\([a-z]*\)\.policy: \([0-9]* of [0-9]* rules used\)|# \1: \2|p' "$run/audit"
 finish
