@@ -65,14 +65,19 @@ uint64_t memory_reverse(const struct memory *mem, const void *host);
  * without a gap. `hint` remembers the region last hit; one per ring. */
 void *memory_gpa(const struct memory *mem, uint64_t gpa, uint64_t *len, unsigned int *hint);
 
-/* The guard of a thread. memory_guard_begin() is `if (sigsetjmp(guard->env, 0)) ...` of the caller:
- * see worker.c. */
+/* The guard of a thread: `if (memory_guard_caught()) ...` is where a SIGBUS from guest memory comes
+ * out, from when guard->mem is set until it is NULL again: see worker.c. */
 struct memory_guard {
 	sigjmp_buf env;
 	const struct memory *mem;  /* NULL: no guest memory may be touched now */
 	const struct dirty *dirty; /* the log that may be marked, or NULL */
 };
 extern _Thread_local struct memory_guard *memory_guard;
+#ifdef AIRLOCK_SANITIZE /* they block every signal while a handler runs */
+#define memory_guard_caught() sigsetjmp(memory_guard->env, 1)
+#else
+#define memory_guard_caught() sigsetjmp(memory_guard->env, 0)
+#endif
 int memory_guard_init(void); /* once, before threads: installs the SIGBUS handler */
 
 #endif

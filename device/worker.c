@@ -189,7 +189,7 @@ static void command_run(struct worker *w)
 				    ? w->pair.queues[w->command.which].ring.mem
 				    : w->command.mem;
 	memory_guard->dirty = w->command.dirty ? w->command.dirty : w->command.log.dirty;
-	if (sigsetjmp(memory_guard->env, 0)) {
+	if (memory_guard_caught()) {
 		memory_guard->mem = NULL;
 		command_abort(w);
 		return;
@@ -210,7 +210,7 @@ static bool queue_turn(struct worker *w, unsigned int which, int (*run)(struct p
 		return false;
 	memory_guard->mem = q->ring.mem;
 	memory_guard->dirty = q->dirty ? q->dirty : q->ring.log.dirty;
-	if (sigsetjmp(memory_guard->env, 0))
+	if (memory_guard_caught())
 		rc = -EFAULT;
 	else
 		rc = run(&w->pair);

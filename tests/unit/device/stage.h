@@ -77,13 +77,15 @@ static inline int memory_file(uint64_t bytes)
 	return fd;
 }
 
+/* A snapshot of the regions; of the files that are open already, if they are. */
 static inline void stage_memory(void)
 {
 	static const uint64_t gpas[] = { GPA_A, GPA_B, GPA_C };
 	struct memory_source sources[3];
 
 	for (size_t i = 0; i < ARRAY_SIZE(gpas); i++) {
-		stage.files[i] = memory_file(REGION);
+		if (stage.files[i] <= 0)
+			stage.files[i] = memory_file(REGION);
 		sources[i] = (struct memory_source){
 			.region = { gpas[i], REGION, UVA(gpas[i]), 0 },
 			.fd = stage.files[i],
@@ -159,9 +161,11 @@ static inline void desc_set(unsigned int which, uint16_t i, uint64_t gpa, uint32
 static inline void avail_push(unsigned int which, uint16_t head)
 {
 	struct driver *d = &stage.driver[which];
+	uint16_t idx = d->avail->idx;
 
-	d->avail->ring[d->avail->idx & (d->size - 1)] = head;
-	d->avail->idx++;
+	__atomic_store_n(&d->avail->ring[idx & (d->size - 1)], head, __ATOMIC_RELAXED);
+	/* Release: pairs with the acquire in the device's pop. */
+	__atomic_store_n(&d->avail->idx, idx + 1, __ATOMIC_RELEASE);
 }
 
 /* One buffer of one piece, as descriptor `head`. */
@@ -177,7 +181,8 @@ static inline int used_take(unsigned int which, uint32_t *len)
 	struct driver *d = &stage.driver[which];
 	const struct virtq_used_elem *elem = &d->used->ring[d->seen & (d->size - 1)];
 
-	if (d->used->idx == d->seen)
+	/* Acquire: pairs with the release in the device's publish. */
+	if (__atomic_load_n(&d->used->idx, __ATOMIC_ACQUIRE) == d->seen)
 		return -1;
 	d->seen++;
 	if (len)

@@ -379,7 +379,7 @@ static bool caught(const struct memory *mem, volatile char *p)
 {
 	guard.mem = mem;
 	memory_guard = &guard;
-	if (sigsetjmp(guard.env, 0)) {
+	if (memory_guard_caught()) {
 		guard.mem = NULL;
 		return true;
 	}
