@@ -10,25 +10,18 @@
 #define AVAIL_BYTES(size) (4u + 2u * (size) + 2u)
 #define USED_BYTES(size)  (4u + 8u * (size) + 2u)
 
-struct vring guest_split_raw(const struct guest_ring *ring)
-{
-	return (struct vring){
-		.num = ring->size,
-		.desc = guest_at(ring->mem, ring->desc, 16ull * ring->size),
-		.avail = guest_at(ring->mem, ring->driver, AVAIL_BYTES(ring->size)),
-		.used = guest_at(ring->mem, ring->device, USED_BYTES(ring->size)),
-	};
-}
-
 static int split_layout(struct guest_ring *ring)
 {
+	uint32_t avail = AVAIL_BYTES(ring->size), used = USED_BYTES(ring->size);
+
 	ring->desc = guest_alloc(ring->mem, 16ull * ring->size, 16);
-	ring->driver = guest_alloc(ring->mem, AVAIL_BYTES(ring->size), 2);
-	ring->device = guest_alloc(ring->mem, USED_BYTES(ring->size), 4);
-	return ring->desc == GUEST_NOWHERE || ring->driver == GUEST_NOWHERE ||
-			       ring->device == GUEST_NOWHERE
-		       ? -ENOMEM
-		       : 0;
+	ring->driver = guest_alloc(ring->mem, avail, 2);
+	ring->device = guest_alloc(ring->mem, used, 4);
+	ring->raw = (struct vring){ .num = ring->size,
+				    .desc = guest_at(ring->mem, ring->desc, 16ull * ring->size),
+				    .avail = guest_at(ring->mem, ring->driver, avail),
+				    .used = guest_at(ring->mem, ring->device, used) };
+	return ring->raw.desc && ring->raw.avail && ring->raw.used ? 0 : -ENOMEM;
 }
 
 static void split_start(struct guest_ring *ring, uint16_t base)
