@@ -23,7 +23,8 @@
 
 #define FILTERS_OF_A_THREAD 2 /* the spawner's, and its own */
 
-/* jansson hands NULL through every *_new() call, so that one check at the end sees it all. */
+/* jansson hands NULL through every *_new() call, so that one check at the end sees it all. What the
+ * witness could not read is null, and "incomplete" says why. */
 
 static json_t *capability_set(uint64_t mask)
 {
@@ -43,6 +44,8 @@ static json_t *capability_set(uint64_t mask)
 
 static json_t *capabilities(const struct witness_credentials *c)
 {
+	if (!c->known)
+		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "effective", capability_set(c->effective),
 			 "permitted", capability_set(c->permitted), "inheritable",
 			 capability_set(c->inheritable), "bounding", capability_set(c->bounding),
@@ -86,7 +89,7 @@ static json_t *rlimits(const struct witness *w)
 		[RLIMIT_NOFILE] = "nofile",   [RLIMIT_NPROC] = "nproc",
 		[RLIMIT_RTPRIO] = "rtprio",   [RLIMIT_SIGPENDING] = "sigpending",
 	};
-	json_t *object = json_object();
+	json_t *object = w->limits_known ? json_object() : json_null();
 
 	for (size_t i = 0; i < WITNESS_LIMITS; i++)
 		if (names[i]) /* the hard limit: the soft one may be raised to it */
@@ -189,24 +192,32 @@ static json_t *degraded(unsigned mask)
 	return array;
 }
 
-char *report_text(const struct report_facts *facts)
+static json_t *report(const struct report_facts *facts)
 {
 	const struct witness *w = facts->witness;
-	json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:s, s:i, s:o, s:o, s:o, s:o,"
-				 " s:o}",
-				 "pid", (int)w->pid, "uid", (int)w->process.uid[1], "gid",
-				 (int)w->process.gid[1], "groups", (int)w->process.groups,
-				 "no_new_privs", (int)w->process.no_new_privs, "capabilities",
-				 capabilities(&w->process), "namespaces", namespaces(facts), "root",
-				 root(w), "landlock_abi", (int)facts->landlock_abi, "rlimits",
-				 rlimits(w), "fds", fds(facts), "threads", threads(facts), "broker",
-				 broker(facts), "degraded", degraded(facts->degraded));
+	json_t *json = json_pack(
+		"{s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "pid",
+		(int)w->pid, "uid", (int)w->process.uid[1], "gid", (int)w->process.gid[1], "groups",
+		(int)w->process.groups, "no_new_privs", (int)w->process.no_new_privs,
+		"capabilities", capabilities(&w->process), "namespaces", namespaces(facts), "root",
+		root(w), "landlock_abi", (int)facts->landlock_abi, "rlimits", rlimits(w), "fds",
+		fds(facts), "threads", threads(facts), "broker", broker(facts), "degraded",
+		degraded(facts->degraded));
+
+	if (w->error) {
+		json_object_set_new(json, "incomplete", json_string(strerror(-w->error)));
+		warn("sandbox report: not all of /proc/%d could be read: %s", w->pid,
+		     strerror(-w->error));
+	}
+	return json;
+}
+
+char *report_text(const struct report_facts *facts)
+{
+	json_t *json = report(facts);
 	char *text = json ? json_dumps(json, JSON_INDENT(1)) : NULL;
 	char *whole = text ? realloc(text, strlen(text) + 2) : NULL;
 
-	if (json && w->error)
-		warn("sandbox report: not all of /proc/%d could be read: %s", w->pid,
-		     strerror(-w->error));
 	json_decref(json);
 	if (!whole) {
 		free(text);

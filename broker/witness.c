@@ -112,6 +112,7 @@ static void read_credentials(struct look *look, pid_t pid, struct witness_creden
 		note(look, ret);
 		return;
 	}
+	c->known = 1;
 	four_ids(look->text, "Uid", c->uid);
 	four_ids(look->text, "Gid", c->gid);
 	c->groups = count_words(look->text, "Groups");
@@ -225,6 +226,7 @@ static void read_limits(struct look *look)
 	ret = read_text(look, path);
 	if (ret < 0)
 		note(look, ret);
+	look->w->limits_known = ret > 0;
 	for (size_t i = 0; i < WITNESS_LIMITS; i++) {
 		const char *at = strstr(look->text, names[i]);
 

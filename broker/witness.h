@@ -18,6 +18,7 @@
 #define WITNESS_COMM	    16
 
 struct witness_credentials {
+	uint32_t known;		 /* 0: could not be read, and nothing here means anything */
 	uint32_t uid[4], gid[4]; /* real, effective, saved, file system */
 	uint32_t groups;	 /* how many */
 	uint32_t no_new_privs;
@@ -54,6 +55,7 @@ struct witness {
 	uint64_t namespaces[LAYER_NAMESPACES]; /* inodes, 0 unread */
 	uint32_t mounts;		       /* in its mount namespace */
 	uint32_t root_read_only, root_empty, root_tmpfs;
+	uint32_t limits_known;
 	uint64_t limits[WITNESS_LIMITS][2]; /* soft, hard; RLIM_INFINITY as is */
 	uint32_t nthreads, nfds;	    /* found; those beyond the room are not listed */
 	struct witness_thread threads[WITNESS_THREADS_MAX];

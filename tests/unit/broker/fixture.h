@@ -54,13 +54,15 @@ static inline const char *fixture_policy_dir(void)
 	return dir ? dir : "policy";
 }
 
-/* O_PATH descriptor of a file beside this program. */
+/* O_PATH descriptor of a file beside this program, or of a path. */
 static inline int fixture_beside(const char *name)
 {
 	char path[PATH_MAX] = "";
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
 	char *slash = n > 0 ? strrchr(path, '/') : NULL;
 
+	if (strchr(name, '/'))
+		return open(name, O_PATH | O_CLOEXEC);
 	if (!slash || (size_t)(slash - path) + strlen(name) + 2 > sizeof(path))
 		return -1;
 	strcpy(slash + 1, name);

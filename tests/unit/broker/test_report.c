@@ -28,6 +28,7 @@ static struct report_facts good(void)
 		witness.process.gid[i] = 61185;
 	}
 	witness.process.no_new_privs = 1;
+	witness.process.known = witness.broker.known = witness.limits_known = 1;
 	for (size_t i = 0; i < LAYER_NAMESPACES; i++) {
 		namespaces[i] = 100 + i;
 		witness.namespaces[i] = 200 + i;
@@ -229,6 +230,24 @@ static void test_what_is_missing_shows(void **state)
 	json_decref(json);
 }
 
+static void test_what_could_not_be_read(void **state)
+{
+	struct report_facts facts = good();
+	json_t *json = render(&facts);
+
+	(void)state;
+	assert_null(at(json, "incomplete"));
+	json_decref(json);
+	witness.error = -ENOENT;
+	witness.process.known = witness.broker.known = witness.limits_known = 0;
+	json = render(&facts);
+	assert_string_equal(json_string_value(at(json, "incomplete")), strerror(ENOENT));
+	assert_true(json_is_null(at(json, "capabilities")));
+	assert_true(json_is_null(at(json, "broker.capabilities")));
+	assert_true(json_is_null(at(json, "rlimits")));
+	json_decref(json);
+}
+
 /* A device chooses its threads' names, and how many descriptors it has. */
 static void test_hostile_account(void **state)
 {
@@ -289,6 +308,7 @@ int main(void)
 		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_what_is_missing_shows),
+		cmocka_unit_test(test_what_could_not_be_read),
 		cmocka_unit_test(test_hostile_account),
 		cmocka_unit_test(test_file_is_replaced),
 		cmocka_unit_test(test_pipe_is_continued),

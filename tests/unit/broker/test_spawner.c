@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -162,33 +163,111 @@ static void test_broker_dies(void **state)
 	close(up[0]);
 }
 
+/* The parent of a device. */
+static pid_t parent_of(pid_t pid)
+{
+	char path[64], line[256];
+	pid_t parent = 0;
+	FILE *status;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	status = fopen(path, "r");
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status))
+		sscanf(line, "PPid: %d", &parent);
+	fclose(status);
+	assert_true(parent > 1);
+	return parent;
+}
+
 static void test_spawner_is_killed(void **state)
 {
 	struct spawner_news news;
 	struct fixture f;
 	struct born born;
-	char path[64], line[256];
-	FILE *status;
-	pid_t spawner = 0;
 
 	(void)state;
 	need_root();
 	fixture_start(&f);
 	born = fixture_device(&f);
-	snprintf(path, sizeof(path), "/proc/%d/status", born.pid);
-	status = fopen(path, "r");
-	assert_non_null(status);
-	while (fgets(line, sizeof(line), status))
-		sscanf(line, "PPid: %d", &spawner);
-	fclose(status);
-	assert_true(spawner > 1);
-	kill(spawner, SIGKILL);
+	kill(parent_of(born.pid), SIGKILL);
 	assert_gone(born.pidfd);
 	assert_int_equal(
 		poll(&(struct pollfd){ .fd = spawner_fd(f.spawner), .events = POLLIN }, 1, 5000),
 		1);
 	assert_int_equal(spawner_next(f.spawner, &news), 0);
 	fixture_forget(&born);
+	fixture_stop(&f);
+}
+
+/* ---- figures ---- */
+
+static double now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static int smaller(const void *a, const void *b)
+{
+	const double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* kB that `pid` shares with nobody. */
+static long private_kb(pid_t pid)
+{
+	char path[64], line[128];
+	long kb, sum = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/smaps_rollup", pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Private_Clean: %ld", &kb) == 1 ||
+		    sscanf(line, "Private_Dirty: %ld", &kb) == 1)
+			sum += kb;
+	fclose(f);
+	return sum;
+}
+
+/* From the order to READY of the real device, behind all its filters; and what the spawner costs.
+ */
+static void test_figures(void **state)
+{
+	struct fixture f = { .ids.locks = { -1, -1 } };
+	const char *bin = getenv("AIRLOCK_BIN");
+	char device[PATH_MAX];
+	double ms[21];
+	long kb = 0;
+
+	(void)state;
+	need_root();
+	snprintf(device, sizeof(device), "%s/airlock-device", bin ? bin : "build/bin");
+	if (access(device, X_OK) < 0) {
+		printf("# no %s\n", device);
+		skip();
+	}
+	assert_int_equal(fixture_start_with(&f, device, layer_absent_in_build()), 0);
+	for (size_t i = 0; i < 21; i++) {
+		double start = now_ms();
+		struct born born = fixture_order(&f);
+
+		assert_int_not_equal(fixture_word(&born), 0);
+		ms[i] = now_ms() - start;
+		kb = private_kb(parent_of(born.pid));
+		fd_close(&born.channel); /* without a broker it ends in order */
+		assert_died(&f, &born, 0);
+		fixture_forget(&born);
+	}
+	qsort(ms, 21, sizeof(ms[0]), smaller);
+	printf("# from order to READY: %.1f ms (median of 21), %.1f ms at most\n", ms[10], ms[20]);
+	printf("# private memory of the spawner: %ld kB\n", kb);
+	assert_true(ms[10] < 500);
 	fixture_stop(&f);
 }
 
@@ -324,6 +403,7 @@ int main(void)
 		cmocka_unit_test(test_more_than_there_is_room_for),
 		cmocka_unit_test(test_broker_dies),
 		cmocka_unit_test(test_spawner_is_killed),
+		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_lacking),
 	};
 
