@@ -36,7 +36,7 @@ install_SRC := seccomp/install.c
 ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
 
 # A program is a main file, archives in link order, libraries and link flags.
-PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy
+PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy airlock-vfio-user
 airlock-device_MAIN := device/main.c
 # Of seccomp/ the device links the installer and nothing else.
 airlock-device_AR   := device seccomp-install lib
@@ -50,6 +50,10 @@ airlock-ctl_LIBS    := -ljansson
 airlock-policy_MAIN := seccomp/main.c
 airlock-policy_AR   := seccomp policy lib
 airlock-policy_LIBS := -lseccomp -lbpf -ljansson
+airlock-vfio-user_MAIN := frontend/main.c
+airlock-vfio-user_AR   := frontend seccomp-install lib
+airlock-vfio-user_LIBS := -ljansson
+airlock-vfio-user_LINK := $(if $(SANITIZE),-pie,-static-pie)
 
 # tests/unit/ROOM/test_MODULE.c links its room; tests/integration and tests/bench stand outside of the rooms, with the
 # front-end of tests/support; tests/e2e are scripts.

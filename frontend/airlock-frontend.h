@@ -3,9 +3,10 @@
  * virtio-mmio (version 2) or virtio-pci (modern), for a VMM or a vfio-user server; the device
  * behind them is a vhost-user back-end in another process, driven by a thread of this library.
  *
- * Any thread may call; calls are serialised inside. Nothing waits but airlock_open, _stop, _start,
- * _reset and _close, and those no longer than a few deadlines. 0 is success, errors are -errno.
- * Guest addresses, sizes and offsets in bytes. docs/transport.md has the states and a whole VMM.
+ * Any thread may call; calls are serialised inside. Nothing waits but airlock_connect, _stop,
+ * _start, _reset and _close, and those no longer than a few deadlines. 0 is success, errors are
+ * -errno. Guest addresses, sizes and offsets in bytes. docs/transport.md has the states and a whole
+ * VMM.
  */
 #ifndef AIRLOCK_FRONTEND_H
 #define AIRLOCK_FRONTEND_H
@@ -40,7 +41,10 @@ struct airlock_ops {
 	/* A connected vhost-user socket, not blocking, handed over; or -errno. Called by the
 	 * library's thread for every connection; -EAGAIN or -ECONNREFUSED: not now. */
 	int (*connect)(void *opaque);
-	/* The rest may be NULL and is called under the library's lock: it must not call back. */
+	/* First thing in the library's thread, e.g. to confine it. May be NULL, as all that follow.
+	 */
+	void (*thread)(void *opaque);
+	/* Called under the library's lock: these must not call back. */
 	void (*line)(void *opaque, bool level); /* mmio and INTx */
 	void (*message)(void *opaque, unsigned int vector, uint64_t address, uint32_t data);
 	void (*doorbells)(void *opaque, bool installed); /* airlock_doorbell() is worth polling */
@@ -86,8 +90,11 @@ struct airlock_access {
 
 struct airlock_transport;
 
-/* Waits until the back-end has answered, at most one deadline. */
+/* The transport and its thread. Nothing but airlock_connect() and _close() may follow. */
 int airlock_open(const struct airlock_options *options, struct airlock_transport **out);
+/* Waits until the back-end has answered, at most one deadline; may be tried again.
+ * -EPROTONOSUPPORT: it is no modern device; -ENODEV: it has too few queues. */
+int airlock_connect(struct airlock_transport *t);
 void airlock_close(struct airlock_transport *t);
 
 /* 0 done, `data` and `result` hold; 1: done() will be called. */

@@ -769,11 +769,16 @@ static int event_make(int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
+static unsigned int queues_most(const struct core *c)
+{
+	return c->options.queues + c->options.control_queue;
+}
+
 static int queues_make(struct core *c)
 {
 	int rc = 0;
 
-	for (unsigned int i = 0; !rc && i < c->nqueues; i++) {
+	for (unsigned int i = 0; !rc && i < queues_most(c); i++) {
 		rc = event_make(&c->queues[i].kick);
 		if (!rc)
 			rc = event_make(&c->queues[i].call);
@@ -806,8 +811,6 @@ static int learn(struct core *c)
 	if (!(c->offered & BIT_ULL(VIRTIO_F_VERSION_1)))
 		return -EPROTONOSUPPORT;
 	c->nqueues = c->options.queues + c->control_queue;
-	if (c->nqueues > AIRLOCK_QUEUES_MAX)
-		return -EINVAL;
 	/* Some count a network device's queues in pairs. */
 	if (c->lifecycle.rings &&
 	    c->lifecycle.rings * (c->options.device == DEVICE_NET ? 2 : 1) < c->options.queues)
@@ -826,6 +829,7 @@ int core_open(struct core *c, const struct decoder *decoder)
 	for (unsigned int i = 0; i < AIRLOCK_QUEUES_MAX; i++)
 		c->queues[i].kick = c->queues[i].call = -1;
 	c->task.connect = c->options.ops.connect;
+	c->task.begin = c->options.ops.thread;
 	c->task.opaque = c->options.opaque;
 	c->task.deadline_ms = c->options.deadline_ms ? c->options.deadline_ms : DEADLINE_MS;
 	rc = task_start(&c->task);
@@ -838,16 +842,22 @@ int core_open(struct core *c, const struct decoder *decoder)
 	if (!rc)
 		rc = watch(c, c->task.answer_fd, NEWS_TASK);
 	if (!rc)
-		rc = learn(c);
-	if (!rc)
 		rc = queues_make(c);
 	if (rc) {
 		task_end(&c->task, c);
 		fds_close(c);
-		return rc;
 	}
+	return rc;
+}
+
+int core_connect(struct core *c)
+{
+	int rc = learn(c);
+
+	if (rc)
+		return rc;
 	regs_reset(c);
-	decoder->power_on(c);
+	c->decoder->power_on(c);
 	return 0;
 }
 

@@ -129,6 +129,7 @@ static inline struct core_access *core_access_of(struct airlock_access *a)
 }
 
 int core_open(struct core *c, const struct decoder *decoder);
+int core_connect(struct core *c);
 void core_close(struct core *c);
 /* The gate of every access: 0 or 1 as airlock_access(). */
 int core_access(struct core *c, struct airlock_access *a);

@@ -77,7 +77,7 @@ static void unlock(struct airlock_transport *t)
 
 static int options_check(const struct airlock_options *o)
 {
-	if (!o->ops.connect || !o->queues || o->queues > AIRLOCK_QUEUES_MAX ||
+	if (!o->ops.connect || !o->queues || o->queues + o->control_queue > AIRLOCK_QUEUES_MAX ||
 	    o->config_length > AIRLOCK_CONFIG_MAX || o->nshm > AIRLOCK_SHM_MAX)
 		return -EINVAL;
 	/* Split rings are a power of two long; 32768 is the longest (2.7). */
@@ -110,6 +110,16 @@ int airlock_open(const struct airlock_options *options, struct airlock_transport
 	}
 	*out = t;
 	return 0;
+}
+
+int airlock_connect(struct airlock_transport *t)
+{
+	int rc;
+
+	lock(t);
+	rc = core_connect(core_of(t));
+	unlock(t);
+	return rc;
 }
 
 void airlock_close(struct airlock_transport *t)

@@ -157,10 +157,17 @@ static inline void bench_prepare(struct bench *b, enum airlock_bus bus, enum air
 	touches_over = 0;
 }
 
+static inline int bench_begin(struct bench *b)
+{
+	if (!b->t)
+		assert_int_equal(0, airlock_open(&b->options, &b->t));
+	return airlock_connect(b->t);
+}
+
 static inline void bench_open(struct bench *b, enum airlock_bus bus, enum airlock_policy policy)
 {
 	bench_prepare(b, bus, policy);
-	assert_int_equal(0, airlock_open(&b->options, &b->t));
+	assert_int_equal(0, bench_begin(b));
 	assert_int_equal(
 		0, airlock_memory_add(b->t, MEMORY_AT, MEMORY_SIZE, b->memory, 0, NULL, NULL));
 }
