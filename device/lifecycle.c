@@ -205,6 +205,7 @@ static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
 	w->command.mem = l->memory;
 	w->command.fds = (struct queue_fds){ v->kick, v->call, v->err, l->log };
 	w->command.enabled = v->enabled;
+	w->command.inband = l->inband;
 	w->command.dirty = l->features & BIT_ULL(VU_F_LOG_ALL) ? l->dirty : NULL;
 	w->command.log = ring_log(l, v);
 	w->command.features = l->features;
@@ -399,6 +400,40 @@ int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, 
 	return recheck(l);
 }
 
+int lifecycle_kick(struct lifecycle *l, unsigned int ring)
+{
+	struct vring *v = &l->vrings[ring];
+	enum action action = table[v->state][RING_KICK];
+	struct ring_config unused;
+	int rc;
+
+	if (action == REFUSE)
+		return -EBUSY;
+	if (action == UPDATE)
+		return ask(l, ring, WORKER_UPDATE); /* whatever wakes it makes it look */
+	rc = ring_areas(l, v, l->memory, &unused);
+	if (rc && rc != -EAGAIN)
+		return rc;
+	v->kicked = true;
+	v->state = RING_WAITING;
+	return recheck(l);
+}
+
+bool lifecycle_call_wanted(struct lifecycle *l, unsigned int ring)
+{
+	/* Acquire: pairs with the release in queue_flush(). */
+	return atomic_exchange_explicit(&worker_of(l, ring)->pair.queues[ring % 2].wanted_call,
+					false, memory_order_acquire);
+}
+
+bool lifecycle_err_wanted(struct lifecycle *l, unsigned int ring)
+{
+	bool wanted = l->vrings[ring].err_wanted;
+
+	l->vrings[ring].err_wanted = false;
+	return wanted;
+}
+
 int lifecycle_stop(struct lifecycle *l, unsigned int ring)
 {
 	struct vring *v = &l->vrings[ring];
@@ -517,6 +552,7 @@ static void break_take(struct lifecycle *l, unsigned int ring)
 	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
 		     error);
 	l->vrings[ring].state = RING_BROKEN;
+	l->vrings[ring].err_wanted = l->inband && l->vrings[ring].err < 0;
 }
 
 int lifecycle_answers(struct lifecycle *l)

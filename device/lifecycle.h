@@ -40,6 +40,7 @@ struct vring {
 	uint32_t size; /* 0: not set */
 	uint32_t base; /* as ring_config.base */
 	bool has_addr, kicked, enabled;
+	bool err_wanted;	   /* it broke, and that has to be said by a message */
 	bool stale;		   /* the worker has not heard of a change yet */
 	bool size_said, addr_said; /* since it last stopped */
 	struct vu_vring_addr addr;
@@ -55,6 +56,7 @@ struct lifecycle {
 	struct dirty *dirty, *dirty_retired; /* likewise */
 	int log;			     /* owned: signalled when pages were logged; -1 none */
 	uint64_t features;
+	bool inband;	      /* VU_P_INBAND was negotiated */
 	bool guest_addresses; /* rings are named by guest addresses, not by the front-end's */
 	bool forget;	      /* once every ring has stopped: set up nothing any more */
 	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as the broker was last told */
@@ -75,6 +77,8 @@ int lifecycle_addr(struct lifecycle *l, unsigned int ring, const struct vu_vring
 int lifecycle_base(struct lifecycle *l, unsigned int ring, uint32_t value);
 int lifecycle_enable(struct lifecycle *l, unsigned int ring, uint32_t value);
 int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, int fd);
+/* VRING_KICK: starts the ring if it is not started, wakes its worker if it is. */
+int lifecycle_kick(struct lifecycle *l, unsigned int ring);
 int lifecycle_stop(struct lifecycle *l, unsigned int ring);
 /* Stops every ring. */
 int lifecycle_stop_all(struct lifecycle *l);
@@ -95,6 +99,9 @@ bool lifecycle_started(const struct lifecycle *l); /* does any ring run, or is i
 bool lifecycle_idle(const struct lifecycle *l);	   /* no worker owes an answer */
 /* Takes in answers and reports of breaks. With the last answer, -errno of a start that failed. */
 int lifecycle_answers(struct lifecycle *l);
+/* Once for each interrupt, or break, that has to go to the front-end as a message. */
+bool lifecycle_call_wanted(struct lifecycle *l, unsigned int ring);
+bool lifecycle_err_wanted(struct lifecycle *l, unsigned int ring);
 /* Tells the broker, once a turn, which TAP queues are to be attached. False: it does not listen
  * now, ask again. */
 bool lifecycle_attach(struct lifecycle *l);

@@ -171,6 +171,12 @@ static bool serving(void)
 	return session.lifecycle;
 }
 
+/* Is there a front-end to listen to? */
+static bool talking(void)
+{
+	return serving() && !ending;
+}
+
 /* The connection is over, or the broker wants it to be: stop what runs, then go. */
 static void end_begin(void)
 {
@@ -284,8 +290,10 @@ static void answers_read(void)
 	if (!serving())
 		return;
 	rc = lifecycle_answers(&lifecycle);
-	if (!ending)
-		session_result(session_answers(&session, rc));
+	if (ending)
+		return;
+	session_notify(&session);
+	session_result(session_answers(&session, rc));
 }
 
 static int64_t deadline_next(void)
@@ -321,8 +329,11 @@ static void turn(void)
 	struct pollfd fds[] = {
 		{ .fd = orders.sock, .events = told ? POLLIN : POLLIN | POLLOUT },
 		{ .fd = answers, .events = POLLIN },
-		{ .fd = serving() && !ending ? session.sock : -1,
+		{ .fd = talking() ? session.sock : -1,
 		  .events = serving() ? session_events(&session) : 0 },
+		{ .fd = talking() ? session.back.sock : -1, .events = back_events(&session.back) },
+		{ .fd = talking() ? session.transfer.fd : -1,
+		  .events = transfer_events(&session.transfer) },
 	};
 
 	/* ppoll and not poll: after SIGCONT the kernel restarts poll by a call that no filter here
@@ -335,6 +346,10 @@ static void turn(void)
 		answers_read();
 	if (fds[2].revents && !ending)
 		session_result(session_ready(&session, fds[2].revents));
+	if (fds[3].revents && !ending)
+		back_ready(&session.back, fds[3].revents);
+	if (fds[4].revents && !ending)
+		session_result(session_transfer(&session));
 	deadlines_check();
 	end_when_stopped();
 }

@@ -10,6 +10,7 @@
 #define AIRLOCK_DEVICE_PAIR_H
 
 #include <limits.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "device/net.h"
@@ -38,6 +39,9 @@ struct queue {
 	struct queue_fds fds;
 	bool running; /* started and not broken */
 	bool enabled;
+	int inband; /* without a call descriptor: whom to tell that `wanted_call` is set; -1 nobody
+		     */
+	atomic_bool wanted_call;
 	const struct dirty *dirty; /* where writes to the guest's buffers are logged, or NULL */
 	bool kick_dead; /* the kick descriptor is no event descriptor: not polled again */
 	struct ring_stats stats;

@@ -21,8 +21,9 @@
  * use for. Why each bit of the specification is or is not here: docs/protocol.md. */
 #define PROTOCOL_OFFERED                                                               \
 	(BIT_ULL(VU_P_MQ) | BIT_ULL(VU_P_LOG_SHMFD) | BIT_ULL(VU_P_RARP) |             \
-	 BIT_ULL(VU_P_REPLY_ACK) | BIT_ULL(VU_P_NET_MTU) | BIT_ULL(VU_P_CONFIG) |      \
-	 BIT_ULL(VU_P_RESET_DEVICE) | BIT_ULL(VU_P_MEM_SLOTS) | BIT_ULL(VU_P_STATUS) | \
+	 BIT_ULL(VU_P_REPLY_ACK) | BIT_ULL(VU_P_NET_MTU) | BIT_ULL(VU_P_BACKEND_REQ) | \
+	 BIT_ULL(VU_P_CONFIG) | BIT_ULL(VU_P_RESET_DEVICE) | BIT_ULL(VU_P_INBAND) |    \
+	 BIT_ULL(VU_P_MEM_SLOTS) | BIT_ULL(VU_P_STATUS) | BIT_ULL(VU_P_DEVICE_STATE) | \
 	 BIT_ULL(VU_P_GPA_ADDRESSES))
 
 #define NET_MTU_MIN 68 /* of virtio 1.3, 5.1.4.1 */
@@ -126,10 +127,17 @@ static int get_protocol_features(struct session *s, const struct vu_message *in)
 
 static int set_protocol_features(struct session *s, const struct vu_message *in)
 {
+	const uint64_t inband = BIT_ULL(VU_P_INBAND),
+		       needs = BIT_ULL(VU_P_BACKEND_REQ) | BIT_ULL(VU_P_REPLY_ACK);
+
+	/* Messages in place of descriptors need somewhere to go and a way to be acknowledged. */
+	if ((in->u64 & inband) && (in->u64 & needs) != needs)
+		return -EPROTO;
 	if ((in->u64 & ~PROTOCOL_OFFERED) ||
 	    (lifecycle_started(s->lifecycle) && in->u64 != s->protocol))
 		return -EPROTO;
 	s->protocol = in->u64;
+	s->lifecycle->inband = in->u64 & inband;
 	s->lifecycle->guest_addresses = in->u64 & BIT_ULL(VU_P_GPA_ADDRESSES);
 	return 0;
 }
@@ -253,6 +261,70 @@ static int net_set_mtu(struct session *s, const struct vu_message *in)
 static int send_rarp(struct session *s, const struct vu_message *in)
 {
 	return lifecycle_rarp(s->lifecycle, in->bytes);
+}
+
+/* A socket by which to tell the front-end something unasked. */
+static int set_backend_req_fd(struct session *s, const struct vu_message *in)
+{
+	struct stat st;
+
+	(void)in;
+	if (syscall(SYS_fstat, s->fds[0], &st) || !S_ISSOCK(st.st_mode))
+		return -EBADF;
+	back_set(&s->back, fd_take(&s->fds[0]));
+	return 0;
+}
+
+static int vring_kick(struct session *s, const struct vu_message *in)
+{
+	if (!ring_exists(s, in->state.index) || in->state.num)
+		return -EPROTO;
+	return lifecycle_kick(s->lifecycle, in->state.index);
+}
+
+/* Bit 8 of the answer: no descriptor comes with it. */
+#define TRANSFER_NO_FD 0x100u
+
+static int set_device_state_fd(struct session *s, const struct vu_message *in)
+{
+	const struct device_state state = { TRANSFER_MAGIC, s->lifecycle->features, s->setup->mtu };
+	struct stat st;
+	int rc = 0;
+
+	if (in->transfer.direction > TRANSFER_LOAD || in->transfer.phase)
+		rc = -EINVAL;
+	else if (lifecycle_started(s->lifecycle))
+		rc = -EBUSY;
+	else if (syscall(SYS_fstat, s->fds[0], &st) || !S_ISFIFO(st.st_mode))
+		rc = -EBADF; /* the document's example, and what front-ends use; nothing else can do
+				less harm */
+	else
+		rc = transfer_begin(&s->transfer, (enum transfer_way)in->transfer.direction,
+				    s->fds[0], &state);
+	if (!rc)
+		s->fds[0] = -1;
+	return reply_u64(s, TRANSFER_NO_FD | (rc ? 1 : 0));
+}
+
+static int check_device_state(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return s->transfer.fd >= 0;
+}
+
+static int checked_device_state(struct session *s, const struct vu_message *in)
+{
+	(void)in;
+	return reply_u64(s, s->transfer.result != 0);
+}
+
+int request_state_load(struct session *s, const struct device_state *state)
+{
+	if (state->features != s->lifecycle->features || state->mtu < NET_MTU_MIN ||
+	    state->mtu > s->mtu_max)
+		return -EINVAL;
+	s->setup->mtu = (uint16_t)state->mtu;
+	return 0;
 }
 
 static int set_vring_num(struct session *s, const struct vu_message *in)
@@ -382,14 +454,18 @@ static const struct request requests[VU_REQUESTS] = {
 	[VU_SET_VRING_ENABLE] = { set_vring_enable, NULL },
 	[VU_SEND_RARP] = { send_rarp, NULL },
 	[VU_NET_SET_MTU] = { net_set_mtu, NULL },
+	[VU_SET_BACKEND_REQ_FD] = { set_backend_req_fd, NULL },
 	[VU_GET_CONFIG] = { get_config, NULL },
 	[VU_SET_CONFIG] = { set_config, NULL },
 	[VU_RESET_DEVICE] = { reset_device, NULL },
+	[VU_VRING_KICK] = { vring_kick, NULL },
 	[VU_GET_MAX_MEM_SLOTS] = { get_max_mem_slots, NULL },
 	[VU_ADD_MEM_REG] = { add_mem_reg, NULL },
 	[VU_REM_MEM_REG] = { rem_mem_reg, NULL },
 	[VU_SET_STATUS] = { set_status, NULL },
 	[VU_GET_STATUS] = { get_status, NULL },
+	[VU_SET_DEVICE_STATE_FD] = { set_device_state_fd, NULL },
+	[VU_CHECK_DEVICE_STATE] = { check_device_state, checked_device_state },
 };
 
 const struct request *request_find(uint32_t number)

@@ -23,6 +23,8 @@ void session_init(struct session *s, int sock)
 {
 	s->sock = sock;
 	s->mtu_max = s->setup->mtu;
+	back_init(&s->back);
+	transfer_init(&s->transfer);
 	for (size_t i = 0; i < SESSION_FDS; i++)
 		s->fds[i] = -1;
 }
@@ -114,11 +116,19 @@ static int message_run(struct session *s)
 	return message_answer(s, rc);
 }
 
+/* CHECK_DEVICE_STATE is answered when the transfer has ended, everything else when the workers
+ * have. */
+static bool answer_owed(const struct session *s)
+{
+	return !lifecycle_idle(s->lifecycle) ||
+	       (s->in.head.request == VU_CHECK_DEVICE_STATE && s->transfer.fd >= 0);
+}
+
 int session_answers(struct session *s, int rc)
 {
 	const struct request *request;
 
-	if (!s->busy || !lifecycle_idle(s->lifecycle))
+	if (!s->busy || answer_owed(s))
 		return 0;
 	request = request_find(s->in.head.request);
 	if (!rc && request->finish)
@@ -184,6 +194,25 @@ int session_ready(struct session *s, short revents)
 	if (s->busy)
 		return revents & (POLLRDHUP | POLLHUP | POLLERR) ? -ECONNRESET : 0;
 	return messages_read(s);
+}
+
+void session_notify(struct session *s)
+{
+	for (unsigned int i = 0; i < 2 * s->setup->pairs; i++) {
+		if (lifecycle_call_wanted(s->lifecycle, i))
+			back_call(&s->back, i);
+		if (lifecycle_err_wanted(s->lifecycle, i))
+			back_err(&s->back, i);
+	}
+}
+
+int session_transfer(struct session *s)
+{
+	if (!transfer_ready(&s->transfer))
+		return 0;
+	if (s->transfer.way == TRANSFER_LOAD && !s->transfer.result)
+		s->transfer.result = request_state_load(s, &s->transfer.state);
+	return session_answers(s, 0);
 }
 
 int session_expired(struct session *s)

@@ -7,7 +7,9 @@
 #ifndef AIRLOCK_DEVICE_SESSION_H
 #define AIRLOCK_DEVICE_SESSION_H
 
+#include "device/backchannel.h"
 #include "device/lifecycle.h"
+#include "device/transfer.h"
 #include "lib/vhost_user.h"
 
 #define SESSION_FDS 16 /* more than any request takes: a surplus is seen, closed and refused */
@@ -32,6 +34,8 @@ struct session {
 	int64_t deadline; /* ms, of the message that has begun or of the reply that is not taken; 0:
 			     none */
 	uint64_t requests;
+	struct backchannel back;
+	struct transfer transfer;
 };
 
 /* Takes over the connected socket. */
@@ -42,6 +46,10 @@ short session_events(const struct session *s);
 int session_ready(struct session *s, short revents);
 /* Workers have answered, start result `rc`. As session_ready(). */
 int session_answers(struct session *s, int rc);
+/* Interrupts and breaks of rings without descriptors for them become messages. */
+void session_notify(struct session *s);
+/* The pipe of a state transfer is ready. As session_ready(). */
+int session_transfer(struct session *s);
 /* The deadline has passed. Always an error. */
 int session_expired(struct session *s);
 

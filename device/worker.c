@@ -44,9 +44,15 @@ void queue_flush(struct queue *q)
 
 	if (q->dirty)
 		event_signal(q->fds.log);
-	if (!interrupt || q->fds.call < 0)
+	if (!interrupt || (q->fds.call < 0 && q->inband < 0))
 		return;
-	event_signal(q->fds.call);
+	if (q->fds.call >= 0) {
+		event_signal(q->fds.call);
+	} else {
+		/* Release: pairs with the acquire in lifecycle_call_wanted(). */
+		atomic_store_explicit(&q->wanted_call, true, memory_order_release);
+		fd_signal(q->inband);
+	}
 	stat_add(q->stats.calls, 1);
 }
 
@@ -79,7 +85,7 @@ static void pair_restart(struct pair *p, unsigned int which)
 	net_rx_release(p);
 }
 
-static void queue_update(struct queue *q, const struct worker_command *c)
+static void queue_update(struct queue *q, const struct worker_command *c, int answer_fd)
 {
 	/* What was signalled on another descriptor may have been lost with it, and with event
 	 * indices there is no second interrupt for the same buffers: one too many harms nobody. */
@@ -87,6 +93,7 @@ static void queue_update(struct queue *q, const struct worker_command *c)
 		event_signal(c->fds.call);
 	q->fds = c->fds;
 	q->enabled = c->enabled;
+	q->inband = c->inband ? answer_fd : -1;
 	q->dirty = c->dirty;
 	q->ring.log = c->log;
 }
@@ -103,7 +110,7 @@ static void do_start(struct worker *w, struct worker_command *c)
 	p->hdr_len = net_hdr_len(c->features);
 	pair_restart(p, c->which);
 	ring_init(&q->ring, &c->config[c->which], c->mem);
-	queue_update(q, c);
+	queue_update(q, c, w->box.answer_fd);
 	q->kick_dead = false;
 	q->running = true;
 	c->result = 0;
@@ -130,7 +137,7 @@ static void do_update(struct worker *w, struct worker_command *c)
 
 	if (q->fds.kick != c->fds.kick)
 		q->kick_dead = false;
-	queue_update(q, c);
+	queue_update(q, c, w->box.answer_fd);
 	c->result = 0;
 }
 
@@ -244,7 +251,7 @@ static bool polling(const struct worker *w, unsigned int which)
 {
 	const struct queue *q = &w->pair.queues[which];
 
-	return q->running && q->fds.kick < 0 && (q->enabled || which == PAIR_TX);
+	return q->running && q->fds.kick < 0 && q->inband < 0 && (q->enabled || which == PAIR_TX);
 }
 
 static short tap_events(const struct pair *p)

@@ -58,6 +58,15 @@ enum vu_request {
 	VU_REQUESTS = 45
 };
 
+/* What a back-end sends, over the socket of SET_BACKEND_REQ_FD. */
+enum vu_back_request {
+	VU_BACK_IOTLB_MSG = 1,
+	VU_BACK_CONFIG_CHANGE = 2,
+	VU_BACK_VRING_HOST_NOTIFIER = 3,
+	VU_BACK_VRING_CALL = 4,
+	VU_BACK_VRING_ERR = 5,
+};
+
 /* Protocol feature bits. */
 #define VU_P_MQ		       0
 #define VU_P_LOG_SHMFD	       1
@@ -128,6 +137,9 @@ struct vu_config {
 	uint32_t offset, size, flags;
 	uint8_t bytes[VU_CONFIG_MAX];
 };
+struct vu_transfer {
+	uint32_t direction, phase; /* 0 save, 1 load; 0: while all rings are stopped */
+};
 struct vu_log {
 	uint64_t size, offset;
 };
@@ -147,6 +159,7 @@ struct vu_message {
 		struct vu_mem_single single;
 		struct vu_config config;
 		struct vu_log log;
+		struct vu_transfer transfer;
 		uint8_t bytes[VU_PAYLOAD_MAX];
 	};
 };

@@ -50,8 +50,11 @@ static const struct vu_row rows[VU_REQUESTS] = {
 	[VU_RESET_DEVICE]          = { "RESET_DEVICE",     0, 0,             0, 0, VU_REPLY_NONE, VU_P_RESET_DEVICE, VU_ANY },
 	[VU_SET_STATUS]            = { "SET_STATUS",       U64, U64,         0, 0, VU_REPLY_NONE, VU_P_STATUS, VU_ANY },
 	[VU_GET_STATUS]            = { "GET_STATUS",       0, 0,             0, 0, VU_REPLY_PAYLOAD, VU_P_STATUS, VU_ANY },
+	[VU_VRING_KICK]            = { "VRING_KICK",       STATE, STATE,     0, 0, VU_REPLY_NONE, VU_P_INBAND, VU_RINGS },
 	[VU_GET_MAX_MEM_SLOTS]     = { "GET_MAX_MEM_SLOTS", 0, 0,            0, 0, VU_REPLY_PAYLOAD, VU_P_MEM_SLOTS, VU_ANY },
 	[VU_ADD_MEM_REG]           = { "ADD_MEM_REG",      SINGLE, SINGLE,   1, 1, VU_REPLY_NONE, VU_P_MEM_SLOTS, VU_ANY },
+	[VU_SET_DEVICE_STATE_FD]   = { "SET_DEVICE_STATE_FD", U64, U64,      1, 1, VU_REPLY_PAYLOAD, VU_P_DEVICE_STATE, VU_ANY },
+	[VU_CHECK_DEVICE_STATE]    = { "CHECK_DEVICE_STATE", 0, 0,           0, 0, VU_REPLY_PAYLOAD, VU_P_DEVICE_STATE, VU_ANY },
 	[VU_REM_MEM_REG]           = { "REM_MEM_REG",      SINGLE, SINGLE,   0, 1, VU_REPLY_NONE, VU_P_MEM_SLOTS, VU_ANY },
 };
 /* clang-format on */

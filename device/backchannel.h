@@ -1,0 +1,45 @@
+/*
+ * The other direction of a vhost-user connection: what this back-end tells its front-end unasked,
+ * over the socket that SET_BACKEND_REQ_FD brought. Control thread only; nothing here waits. At most
+ * one message is under way; what comes meanwhile is only noted, so that a front-end which does not
+ * listen costs a bit per ring and no memory.
+ */
+#ifndef AIRLOCK_DEVICE_BACKCHANNEL_H
+#define AIRLOCK_DEVICE_BACKCHANNEL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/channel.h"
+#include "lib/vhost_user.h"
+
+#define BACK_RINGS (2 * CHANNEL_PAIRS_MAX + 1)
+
+struct backchannel {
+	int sock;    /* owned; -1: the front-end has not given one */
+	bool config; /* the configuration space has changed, and it was not said yet */
+	bool calls[BACK_RINGS], errs[BACK_RINGS];
+	struct {
+		struct vu_header head;
+		struct vu_vring_state state;
+	} out;
+	size_t out_len, out_sent, in_len;
+	bool awaited; /* the front-end owes an answer */
+	unsigned char in[sizeof(struct vu_header) + sizeof(uint64_t)];
+};
+
+void back_init(struct backchannel *b);
+/* Takes over a connected socket, in place of the one there was. */
+void back_set(struct backchannel *b, int sock);
+/* Note a message, and send it when nothing else is under way. Without a channel: nothing happens.
+ */
+void back_config(struct backchannel *b);
+void back_call(struct backchannel *b, unsigned int ring);
+void back_err(struct backchannel *b, unsigned int ring);
+/* What to poll the socket for. */
+short back_events(const struct backchannel *b);
+/* The socket is ready. A front-end that breaks the rules, or hangs up, loses the channel and
+ * nothing else. */
+void back_ready(struct backchannel *b, short revents);
+
+#endif
