@@ -28,6 +28,11 @@
 /* Ids of the range that some process has, as user or group. */
 static bool used[IDS_COUNT];
 
+static bool in_range(unsigned id)
+{
+	return id >= IDS_FIRST && id <= IDS_LAST;
+}
+
 static void mark_line(const char *line)
 {
 	char *at = (char *)line;
@@ -35,7 +40,7 @@ static void mark_line(const char *line)
 	for (int i = 0; i < 4; i++) {
 		unsigned long id = strtoul(at, &at, 10);
 
-		if (id >= IDS_FIRST && id <= IDS_LAST)
+		if (in_range((unsigned)id))
 			used[id - IDS_FIRST] = true;
 	}
 }
@@ -92,9 +97,9 @@ static int open_dir(void)
 	return fd;
 }
 
-/* Locks ID for this process and those it hands the descriptor to. A descriptor or -errno. Lock
+/* Locks ID, LOCK_EX for this broker alone or LOCK_SH. A descriptor, or -errno (-EBUSY). Lock
  * files stay: removing one would let two brokers lock two files of one name. */
-static int lock_id(int dir, unsigned id)
+static int lock_id(int dir, unsigned id, int how)
 {
 	char name[16];
 	int fd;
@@ -103,7 +108,7 @@ static int lock_id(int dir, unsigned id)
 	fd = openat(dir, name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return -errno;
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+	if (flock(fd, how | LOCK_NB) < 0) {
 		close(fd);
 		return -EBUSY;
 	}
@@ -120,7 +125,7 @@ static int choose(int dir, unsigned *id)
 		*id = IDS_FIRST + i;
 		if (used[i])
 			continue;
-		fd = lock_id(dir, *id);
+		fd = lock_id(dir, *id, LOCK_EX);
 		if (fd == -EBUSY)
 			continue;
 		if (fd < 0 || (!getpwuid(*id) && !getgrgid(*id)))
@@ -192,19 +197,28 @@ static int find_named(const char *user, const char *group, struct ids *ids)
 	return ret;
 }
 
-/* The ids that were not named. The spawner's must differ from the device's, which may have been
- * named within the range. */
+/* Keeps ids of the range that were named from being chosen: here for the spawner, and by brokers
+ * that choose. Several may be given the same. */
+static int hold_named(int dir, const char *user, const char *group, struct ids *ids)
+{
+	if ((user || group) && in_range(ids->device_gid))
+		used[ids->device_gid - IDS_FIRST] = true;
+	if (!user || !in_range(ids->device_uid))
+		return 0;
+	used[ids->device_uid - IDS_FIRST] = true;
+	ids->locks[0] = lock_id(dir, ids->device_uid, LOCK_SH);
+	return min_of(ids->locks[0], 0);
+}
+
+/* The ids that were not named. */
 static int choose_rest(const char *user, const char *group, struct ids *ids)
 {
 	_cleanup_fd int dir = open_dir();
+	int ret = dir < 0 ? dir : hold_named(dir, user, group, ids);
 	unsigned id;
 
-	if (dir < 0)
-		return dir;
-	if (user && ids->device_uid >= IDS_FIRST && ids->device_uid <= IDS_LAST)
-		used[ids->device_uid - IDS_FIRST] = true;
-	if ((user || group) && ids->device_gid >= IDS_FIRST && ids->device_gid <= IDS_LAST)
-		used[ids->device_gid - IDS_FIRST] = true;
+	if (ret)
+		return ret;
 	if (!user) {
 		ids->locks[0] = choose(dir, &id);
 		if (ids->locks[0] < 0)

@@ -56,7 +56,8 @@ const uint64_t *spawner_namespaces(const struct spawner *spawner);
 /* Orders a device; channel is its end of the channel and stays the caller's (who closes it).
  * *serial names the device in all news. Never waits: 0, -EAGAIN, -errno. */
 int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial);
-/* Asks for a witness's account of a device of which BORN has come. pid: of that news. */
+/* Asks for a witness's account of a device of which BORN has come. pid: of that news. SEEN may come
+ * after DIED, or, where no witness could be made, never. */
 int spawner_inspect(struct spawner *spawner, uint32_t serial, pid_t pid);
 /* 1 news, -EAGAIN none, 0 the spawner is gone and its devices with it, -EPROTO it broke the rules.
  * Never waits. */

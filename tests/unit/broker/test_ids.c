@@ -47,6 +47,26 @@ static void test_two_brokers_never_share(void **state)
 	ids_release(&b);
 }
 
+static void test_a_named_id_is_not_chosen(void **state)
+{
+	struct ids chosen, named, again, other;
+	char name[16];
+
+	(void)state;
+	need_root();
+	assert_int_equal(ids_claim(NULL, NULL, &chosen), 0);
+	snprintf(name, sizeof(name), "%u", chosen.device_uid);
+	ids_release(&chosen);
+	assert_int_equal(ids_claim(name, NULL, &named), 0);
+	assert_int_equal(ids_claim(name, NULL, &again), 0); /* the administrator's choice */
+	assert_int_equal(ids_claim(NULL, NULL, &other), 0);
+	assert_int_not_equal(other.device_uid, named.device_uid);
+	assert_int_not_equal(other.spawner_uid, named.device_uid);
+	ids_release(&other);
+	ids_release(&again);
+	ids_release(&named);
+}
+
 static void test_not_an_id_of_a_process(void **state)
 {
 	struct ids ids;
@@ -127,6 +147,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chosen),
 		cmocka_unit_test(test_two_brokers_never_share),
+		cmocka_unit_test(test_a_named_id_is_not_chosen),
 		cmocka_unit_test(test_not_an_id_of_a_process),
 		cmocka_unit_test(test_named),
 	};
