@@ -21,6 +21,7 @@
 
 #include "broker/count.h"
 #include "broker/report.h"
+#include "broker/rival.h"
 #include "broker/switches.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -42,6 +43,7 @@ struct monitor {
 	struct timer order_timer, seek_timer, farewell;
 	struct switches switches;
 	struct count count;
+	struct rival rival;
 	int pending; /* owned: a connection whose device died before it took it */
 	unsigned early_deaths, seek_pause;
 	bool told_ready, held, stopping, exhausted;
@@ -227,6 +229,7 @@ static void serve(struct monitor *m, int connection)
 		return;
 	}
 	m->connections++;
+	rival_begin(&m->rival, connection, frontends_fd(m->is.frontends));
 	if (m->is.once)
 		m->once_serial = device->serial;
 	info("device %d: serves connection %llu", device->pid, (unsigned long long)m->connections);
@@ -319,10 +322,23 @@ static int on_stats(void *arg, struct device *device, const struct channel_stats
 	return device == m->serving ? count_told(&m->count, stats) : 0;
 }
 
+/* Its front-end's process is gone, and another waits. */
+static void displaced(void *arg)
+{
+	struct monitor *m = arg;
+
+	if (!m->serving)
+		return;
+	warn("front-end: device %d: its process is gone, its connection is held open; ended for the next",
+	     m->serving->pid);
+	device_stop(m->serving);
+}
+
 /* The connection is over, whoever ended it. */
 static void session_end(struct monitor *m)
 {
 	m->serving = NULL;
+	rival_end(&m->rival);
 	count_close(&m->count);
 	if (!purge(m))
 		return;
@@ -485,6 +501,7 @@ struct monitor *monitor_new(const struct monitor_options *options)
 	m->seek_timer = (struct timer){ .fire = seek_passed, .arg = m };
 	m->farewell = (struct timer){ .fire = farewell_passed, .arg = m };
 	switches_init(&m->switches, options->loop, options->tap);
+	rival_init(&m->rival, options->loop, displaced, m);
 	for (size_t i = 0; i < DEVICES; i++) {
 		struct device *device = &m->devices[i];
 
@@ -549,6 +566,7 @@ void monitor_free(struct monitor *m)
 	for (size_t i = 0; i < DEVICES; i++)
 		if (m->devices[i].state != DEVICE_ABSENT)
 			device_died(&m->devices[i]);
+	rival_end(&m->rival);
 	loop_remove(m->is.loop, &m->spawner_watch);
 	loop_remove(m->is.loop, &m->frontends_watch);
 	fd_close(&m->pending);
