@@ -20,10 +20,10 @@
 #define PAIR_RX 0
 #define PAIR_TX 1
 
-#define PAIR_PIECES \
-	(IOV_MAX -  \
-	 2) /* of guest memory in one readv or writev: the header and the spill take two */
-#define PAIR_CHAINS 512 /* gathered ahead for receiving */
+/* Of guest memory in one readv or writev; the header and the spill take two more. */
+#define PAIR_PIECES (IOV_MAX - 2)
+/* Gathered ahead for receiving. */
+#define PAIR_CHAINS 512
 /* Descriptors walked and segments handed over in one turn of a ring, whatever few frames they make:
  * well below what a worker may be silent for. */
 #define PAIR_WORK 16384
@@ -39,8 +39,7 @@ struct queue {
 	struct queue_fds fds;
 	bool running; /* started and not broken */
 	bool enabled;
-	int inband; /* without a call descriptor: whom to tell that `wanted_call` is set; -1 nobody
-		     */
+	int inband; /* no call descriptor: whom to tell of `wanted_call`; -1 nobody */
 	atomic_bool wanted_call;
 	const struct dirty *dirty; /* where writes to the guest's buffers are logged, or NULL */
 	bool kick_dead; /* the kick descriptor is no event descriptor: not polled again */
@@ -49,9 +48,9 @@ struct queue {
 
 /* Buffers gathered from the receive ring, and the frame that waits for more of them. */
 struct rx_state {
-	struct iovec iov[PAIR_PIECES +
-			 2]; /* one slot before the first piece and one behind the last are ours */
-	unsigned int first, last; /* pieces gathered: [first, last), first >= 1 */
+	/* Pieces gathered: [first, last), first >= 1. The slots before and behind are ours. */
+	struct iovec iov[PAIR_PIECES + 2];
+	unsigned int first, last;
 	struct {
 		uint32_t bytes;
 		uint16_t head, slots, pieces;

@@ -80,8 +80,7 @@ static void pair_restart(struct pair *p, unsigned int which)
 		return;
 	}
 	p->rx_starved = false;
-	p->rx.chain_first = p->rx.chain_last =
-		0; /* nothing of an earlier ring is left to give back */
+	p->rx.slots = 0; /* nothing of an earlier ring is left to give back */
 	net_rx_release(p);
 }
 

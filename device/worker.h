@@ -46,8 +46,7 @@ struct worker {
 	struct mailbox box;
 	struct worker_command command;
 	struct pair pair;
-	const struct sock_filter
-		*filter; /* installed by the thread itself before it serves; NULL: degraded */
+	const struct sock_filter *filter; /* its own, to install before it serves; NULL: degraded */
 	unsigned short filter_len;
 	atomic_int sealed;    /* 0 not yet, 1 the filter is on, -errno it failed */
 	atomic_int broken[2]; /* -errno of a queue that broke since the control thread last looked;
