@@ -126,21 +126,31 @@ static inline bool served_round(void)
 		{ .fd = served.answers, .events = POLLIN },
 		{ .fd = served.over ? -1 : served.session.sock,
 		  .events = session_events(&served.session) },
+		{ .fd = served.over ? -1 : served.session.back.sock,
+		  .events = back_events(&served.session.back) },
+		{ .fd = served.over ? -1 : served.session.transfer.fd,
+		  .events = transfer_events(&served.session.transfer) },
 	};
 	int rc = 0;
 
 	lifecycle_attach(&served.lifecycle);
-	if (poll(fds, 2, waiting ? 3000 : 0) <= 0) {
+	if (poll(fds, ARRAY_SIZE(fds), waiting ? 3000 : 0) <= 0) {
 		assert_false(waiting); /* a worker that does not answer */
 		return false;
 	}
 	if (fds[0].revents) {
 		fd_drain(served.answers);
 		rc = lifecycle_answers(&served.lifecycle);
+		if (!served.over)
+			session_notify(&served.session);
 		rc = served.over ? 0 : session_answers(&served.session, rc);
 	}
 	if (!rc && fds[1].revents)
 		rc = session_ready(&served.session, fds[1].revents);
+	if (!rc && fds[2].revents)
+		back_ready(&served.session.back, fds[2].revents);
+	if (!rc && fds[3].revents)
+		rc = session_transfer(&served.session);
 	if (rc)
 		served.over = rc;
 	return true;
@@ -170,6 +180,8 @@ static inline int served_close(void **state)
 	fd_close(&served.lifecycle.log);
 	fd_close_all(served.session.fds, served.session.nfds);
 	fd_close(&served.session.sock);
+	fd_close(&served.session.back.sock);
+	fd_close(&served.session.transfer.fd);
 	fd_close(&served.peer);
 	fd_close(&served.orders.sock);
 	fd_close(&served.broker);

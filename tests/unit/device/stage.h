@@ -133,6 +133,7 @@ static inline void stage_open(uint16_t size, uint16_t base, uint64_t features)
 	stage.pair.features = features;
 	stage.pair.hdr_len = net_hdr_len(features);
 	for (unsigned int i = 0; i < 2; i++) {
+		stage.pair.queues[i].inband = -1;
 		stage.pair.queues[i].fds = (struct queue_fds){ -1, -1, -1, -1 };
 		stage_ring(i, size, base, features);
 	}

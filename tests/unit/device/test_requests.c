@@ -261,11 +261,10 @@ static void what_is_offered(void **state)
 	(void)state;
 	assert_int_equal(net_features(&served.setup), features);
 	assert_int_equal(PROTOCOL, protocol & PROTOCOL);
-	/* nothing whose reply carries a descriptor, and nothing that hands out memory of ours */
-	assert_int_equal(0,
-			 protocol & (BIT_ULL(VU_P_INFLIGHT_SHMFD) | BIT_ULL(VU_P_BACKEND_SEND_FD) |
-				     BIT_ULL(VU_P_PAGEFAULT) | BIT_ULL(VU_P_SHARED_OBJECT) |
-				     BIT_ULL(VU_P_DEVICE_STATE) | BIT_ULL(VU_P_SHMEM)));
+	/* nothing that needs a descriptor in a reply, or that hands out memory of ours */
+	assert_int_equal(0, protocol & (BIT_ULL(VU_P_INFLIGHT_SHMFD) |
+					BIT_ULL(VU_P_BACKEND_SEND_FD) | BIT_ULL(VU_P_PAGEFAULT) |
+					BIT_ULL(VU_P_SHARED_OBJECT) | BIT_ULL(VU_P_SHMEM)));
 	negotiate();
 	assert_int_equal(2 * PAIRS, ask_u64(VU_GET_QUEUE_NUM));
 	assert_int_equal(MEMORY_SLOTS, ask_u64(VU_GET_MAX_MEM_SLOTS));
@@ -335,6 +334,107 @@ static void status_of_the_device(void **state)
 	assert_false(lifecycle_started(&served.lifecycle));
 }
 
+static int tell_kick(uint32_t ring, uint32_t num)
+{
+	return tell_state(VU_VRING_KICK, ring, num);
+}
+
+/* Kicks and calls as messages, where there are no descriptors. */
+static void in_band(void **state)
+{
+	const uint64_t inband = PROTOCOL | BIT_ULL(VU_P_INBAND) | BIT_ULL(VU_P_BACKEND_REQ);
+	struct vu_message m = message(VU_SET_BACKEND_REQ_FD, OK, 0);
+	uint8_t frame[100];
+	struct {
+		struct vu_header head;
+		struct vu_vring_state ring;
+	} back;
+	int pair[2];
+
+	(void)state;
+	negotiate_with(FEATURES, inband);
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	assert_int_equal(0, outcome(&m, &pair[0], 1));
+	fd_close(&pair[0]);
+	assert_int_equal(0, tell_table());
+	configure(1, 0);
+	assert_int_equal(0, tell_fd(VU_SET_VRING_CALL, 1, -1));
+	assert_int_equal(0, tell_kick(1, 0));
+	assert_int_equal(RING_RUNNING, served.lifecycle.vrings[1].state);
+	memset(served.guest[0] + 0x300000, 0, NET_HDR_LEN);
+	post(PAIR_TX, 0, GPA_A + 0x300000, NET_HDR_LEN + 60);
+	assert_int_equal(0, tell_kick(1, 0));
+	for (int i = 0; i < 1000 && recv(served.wires[0], frame, sizeof(frame), 0) < 0; i++)
+		usleep(1000);
+	for (int i = 0; i < 1000 && recv(pair[1], &back, sizeof(back), MSG_DONTWAIT) < 0; i++) {
+		usleep(1000);
+		served_turn();
+	}
+	assert_int_equal(VU_BACK_VRING_CALL, back.head.request);
+	assert_int_equal(1, back.ring.index);
+	fd_close(&pair[1]);
+	served_turn();
+	assert_int_equal(-1, served.session.back.sock);
+	assert_int_equal(0, served.over); /* the connection goes on without it */
+	assert_int_equal(CLOSED, tell_kick(1, 1));
+}
+
+static void in_band_needs_its_company(void **state)
+{
+	(void)state;
+	assert_int_equal(CLOSED,
+			 tell_u64(VU_SET_PROTOCOL_FEATURES, PROTOCOL | BIT_ULL(VU_P_INBAND)));
+}
+
+/* The answer to SET_DEVICE_STATE_FD: bit 8 no descriptor, below it 0 or an error. */
+static int begin_transfer(uint32_t direction, uint32_t phase, int fd)
+{
+	struct vu_message m = message(VU_SET_DEVICE_STATE_FD, VU_VERSION, 8);
+
+	m.transfer = (struct vu_transfer){ direction, phase };
+	return outcome(&m, &fd, 1);
+}
+
+static void state_of_the_device(void **state)
+{
+	struct vu_message check = message(VU_CHECK_DEVICE_STATE, VU_VERSION, 0), answer;
+	struct device_state saved;
+	int pair[2], file = memory_file(4096);
+
+	(void)state;
+	negotiate_with(FEATURES, PROTOCOL | BIT_ULL(VU_P_DEVICE_STATE));
+	assert_int_equal(1, outcome(&check, NULL, 0)); /* there was none */
+	assert_int_equal(0, pipe2(pair, O_CLOEXEC));
+	assert_int_equal(0x101, begin_transfer(2, 0, pair[1]));
+	assert_int_equal(0x101, begin_transfer(0, 1, pair[1]));
+	assert_int_equal(0x101, begin_transfer(0, 0, file));
+	assert_int_equal(0x100, begin_transfer(TRANSFER_SAVE, 0, pair[1]));
+	fd_close(&pair[1]);
+	assert_int_equal(0, outcome(&check, NULL, 0));
+	assert_int_equal(sizeof(saved), read(pair[0], &saved, sizeof(saved)));
+	assert_int_equal(0, read(pair[0], &saved, 1));
+	fd_close(&pair[0]);
+	for (int good = 0; good < 2; good++) {
+		saved = (struct device_state){ TRANSFER_MAGIC, good ? FEATURES : 0, 1300 };
+		assert_int_equal(0, pipe2(pair, O_CLOEXEC));
+		assert_int_equal(0x100, begin_transfer(TRANSFER_LOAD, 0, pair[0]));
+		assert_int_equal(0x101,
+				 begin_transfer(TRANSFER_LOAD, 0, pair[0])); /* one at a time */
+		fd_close(&pair[0]);
+		say_fds(&check, NULL, 0); /* is answered when the state is there */
+		assert_int_equal(0, hear(&answer));
+		assert_int_equal(sizeof(saved), write(pair[1], &saved, sizeof(saved)));
+		served_turn();
+		assert_int_equal(0, hear(&answer));
+		fd_close(&pair[1]);
+		served_turn();
+		assert_int_equal(1, hear(&answer));
+		assert_int_equal(!good, answer.u64);
+		assert_int_equal(good ? 1300 : 1500, served.setup.mtu);
+	}
+	fd_close(&file);
+}
+
 /* Replaced again and again, nothing is left (CVE-2019-14818, CVE-2020-10726). */
 static void nothing_piles_up(void **state)
 {
@@ -375,6 +475,9 @@ int main(void)
 		TEST(configuration_space),
 		TEST(seals_where_they_are_required),
 		TEST(status_of_the_device),
+		TEST(in_band),
+		TEST(in_band_needs_its_company),
+		TEST(state_of_the_device),
 		TEST(nothing_piles_up),
 	};
 
