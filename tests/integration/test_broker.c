@@ -145,7 +145,7 @@ static void usage_error_changes_nothing(void **state)
 	if (usage->without)
 		leave_out(&s, usage->without);
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(usage->code, program_wait(&rig.broker, 5000));
+	assert_int_equal(usage->code, program_wait(&rig.broker, rig_patience(5000)));
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(usage->option, "="), usage->option);
 	assert_true(program_says(&rig.broker, name, 0));
 	assert_false(host_has(RIG_TAP));
@@ -168,7 +168,7 @@ static void unprivileged_start_is_refused(void **state)
 	memcpy(s.args, nobody, sizeof(nobody));
 	s.args[5] = program_path("airlock-broker", path, sizeof(path));
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_not_equal(0, program_wait(&rig.broker, 5000));
+	assert_int_not_equal(0, program_wait(&rig.broker, rig_patience(5000)));
 	assert_false(host_has(RIG_TAP));
 	rig_abandon(&rig);
 }
@@ -347,7 +347,7 @@ static void live_socket_is_an_error(void **state)
 	rig_prepare(&rig, &s, (const char *[]){ NULL });
 	sock = bind_at(rig.socket, true);
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(2, program_wait(&rig.broker, 5000));
+	assert_int_equal(2, program_wait(&rig.broker, rig_patience(5000)));
 	assert_true(program_says(&rig.broker, "--socket-path", 0));
 	assert_false(host_has(RIG_TAP));
 	assert_ok(access(rig.socket, F_OK));
@@ -364,7 +364,7 @@ static void file_in_the_way_is_an_error(void **state)
 	rig_prepare(&rig, &s, (const char *[]){ NULL });
 	close(open(rig.socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(2, program_wait(&rig.broker, 5000));
+	assert_int_equal(2, program_wait(&rig.broker, rig_patience(5000)));
 	assert_ok(stat(rig.socket, &st));
 	assert_true(S_ISREG(st.st_mode));
 	rig_abandon(&rig);
@@ -462,7 +462,7 @@ static void connected_descriptor_serves_once(void **state)
 	assert_ok(guest_open(&guest, &(struct guest_options){ 0 }));
 	rig_exchange(&rig, &guest, 0);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, 3000));
+	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
 	rig_abandon(&rig);
 }
 
@@ -531,8 +531,8 @@ static void termination_ends_in_order_under_traffic(void **state)
 			assert_ok(guest_send(&guest, 0, NULL, frame, 64));
 		}
 		assert_ok(program_signal(&rig.broker, signals[i]));
-		assert_int_equal(0, program_wait(&rig.broker, 3000));
-		assert_true(peer_closed(&guest.peer, 1000));
+		assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+		assert_true(peer_closed(&guest.peer, rig_patience(1000)));
 		/* Stopped in order: every buffer taken was given back before the end. */
 		assert_true(guest_reap(&guest, 0) >= 0);
 		guest_close(&guest);
@@ -556,7 +556,7 @@ static void hangup_replaces_the_device(void **state)
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	before = rig_device(&rig);
 	assert_ok(program_signal(&rig.broker, SIGHUP));
-	assert_true(peer_closed(&guest.peer, 2000));
+	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
 	guest_close(&guest);
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	assert_int_not_equal(before, rig_device(&rig));
@@ -576,7 +576,7 @@ static void every_connection_has_a_process_of_its_own(void **state)
 		assert_int_not_equal(before, rig_device(&rig));
 		before = rig_device(&rig);
 		rig_close(&rig, &guest);
-		assert_false(proc_alive(before));
+		assert_true(rig_gone(before, 1000));
 	}
 	rig_stop(&rig);
 }
@@ -588,14 +588,14 @@ static void once_ends_with_the_connection(void **state)
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	rig_exchange(&rig, &guest, 0);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, 3000));
+	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
 	rig_abandon(&rig);
 
 	rig_start(&rig, (const char *[]){ "--once", NULL });
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(kill(rig_device(&rig), SIGKILL));
-	assert_int_equal(1, program_wait(&rig.broker, 3000));
+	assert_int_equal(1, program_wait(&rig.broker, rig_patience(3000)));
 	rig_abandon(&rig);
 }
 
@@ -616,11 +616,11 @@ static void killed_devices_are_replaced_under_traffic(void **state)
 		}
 		assert_ok(kill(pid, SIGKILL));
 		begin = rig_now();
-		assert_true(peer_closed(&guest.peer, 1000));
+		assert_true(peer_closed(&guest.peer, rig_patience(1000)));
 		guest_close(&guest);
 		assert_ok(peer_connect(&guest.peer, rig.socket));
 		assert_ok(peer_sync(&guest.peer));
-		assert_true(rig_now() - begin < RIG_SERVE_MS);
+		assert_true(rig_now() - begin < rig_patience(RIG_SERVE_MS));
 		peer_close(&guest.peer);
 		assert_true(host_has(RIG_TAP));
 		wire_drain(&rig.wire);
@@ -645,9 +645,9 @@ static void stopped_device_delays_nobody(void **state)
 	begin = rig_now();
 	assert_ok(peer_connect(&guest.peer, rig.socket));
 	assert_ok(peer_sync(&guest.peer));
-	assert_in_range(rig_now() - begin, 0, 2 * RIG_SERVE_MS);
+	assert_in_range(rig_now() - begin, 0, rig_patience(2 * RIG_SERVE_MS));
 	guest_close(&guest);
-	assert_false(proc_alive(pid));
+	assert_true(rig_gone(pid, 1000));
 	rig_serves(&rig);
 	rig_stop(&rig);
 }
@@ -662,12 +662,10 @@ static void killed_broker_takes_everything_with_it(void **state)
 	spawner = proc_parent(pid);
 	assert_true(spawner > 1);
 	assert_ok(program_signal(&rig.broker, SIGKILL));
-	program_wait(&rig.broker, 2000);
-	assert_true(peer_closed(&guest.peer, 2000));
-	for (int i = 0; i < 200 && (proc_alive(pid) || proc_alive(spawner)); i++)
-		rig_sleep(5);
-	assert_false(proc_alive(pid));
-	assert_false(proc_alive(spawner));
+	program_wait(&rig.broker, rig_patience(2000));
+	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
+	assert_true(rig_gone(pid, 1000));
+	assert_true(rig_gone(spawner, 1000));
 	rig_abandon(&rig);
 }
 
@@ -755,7 +753,7 @@ static void control_tells_and_restarts(void **state)
 	sandbox = rig_ctl(&rig, (const char *[]){ "sandbox", NULL });
 	assert_int_equal(device, json_integer_value(json_object_get(sandbox, "pid")));
 	restart = rig_ctl(&rig, (const char *[]){ "restart", NULL });
-	assert_true(peer_closed(&guest.peer, 2000));
+	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
 	guest_close(&guest);
 	json_decref(status);
 	json_decref(stats);

@@ -31,6 +31,27 @@ void rig_sleep(int ms)
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L }, NULL);
 }
 
+static bool sanitized(void)
+{
+	const char *sanitizers = getenv("AIRLOCK_SANITIZE");
+
+	return sanitizers && *sanitizers;
+}
+
+int rig_patience(int ms)
+{
+	return sanitized() ? 10 * ms : ms;
+}
+
+bool rig_gone(pid_t pid, int ms)
+{
+	int64_t end = rig_now() + rig_patience(ms);
+
+	while (proc_alive(pid) && rig_now() < end)
+		rig_sleep(2);
+	return !proc_alive(pid);
+}
+
 int rig_run(const char *name, const struct CMUnitTest *tests, size_t n)
 {
 	int rc;
@@ -76,7 +97,7 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
 	n = add(start, n, "airlock-broker");
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
 		n = add(start, n, args[i]);
-	if (getenv("AIRLOCK_SANITIZE") && *getenv("AIRLOCK_SANITIZE"))
+	if (sanitized())
 		n = add(start, n, "--allow-degraded=root,landlock,rlimits,seccomp");
 	for (; *options; options++)
 		n = add(start, n, *options);
@@ -292,7 +313,7 @@ void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair)
 
 void rig_settled(struct rig *rig)
 {
-	int64_t end = rig_now() + 2 * RIG_SERVE_MS;
+	int64_t end = rig_now() + rig_patience(2 * RIG_SERVE_MS);
 	int fds;
 
 	while ((fds = proc_count_fds(rig->broker.pid)) != rig->fds && rig_now() < end)
@@ -308,7 +329,7 @@ void rig_serves(struct rig *rig)
 	wire_drain(&rig->wire);
 	rig_open(rig, &probe, &(struct guest_options){ .ring_size = 64 });
 	rig_transmit(rig, &probe, 0, 64, 7000000, 1);
-	assert_true(rig_now() - begin < RIG_SERVE_MS);
+	assert_true(rig_now() - begin < rig_patience(RIG_SERVE_MS));
 	rig_exchange(rig, &probe, 0);
 	rig_close(rig, &probe);
 }

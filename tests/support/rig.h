@@ -72,6 +72,10 @@ void rig_serves(struct rig *rig);
 
 /* airlock-ctl's output for these arguments (ended by NULL) as JSON, to be freed. */
 json_t *rig_ctl(struct rig *rig, const char *const *arguments);
+/* A deadline in ms, longer where sanitizers slow everything down. */
+int rig_patience(int ms);
+/* The process ends within this time. */
+bool rig_gone(pid_t pid, int ms);
 /* Now, in ms of the monotonic clock. */
 int64_t rig_now(void);
 void rig_sleep(int ms);
