@@ -157,7 +157,9 @@ static void task_seal(void *opaque)
 	/* Release: pairs with the acquire in seal_all(). */
 	atomic_store_explicit(&sealed, rc ? rc : 1, memory_order_release);
 	fd_signal(sealed_fd);
-	while (rc)
+	if (!rc)
+		return;
+	for (;;)
 		ppoll(NULL, 0, NULL, NULL); /* the other thread ends us */
 }
 

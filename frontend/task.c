@@ -353,20 +353,26 @@ unsigned int task_events(struct task *t)
 	return atomic_exchange_explicit(&t->events, 0, memory_order_acquire);
 }
 
-static void exit_done(struct command *command, void *owner)
+/* The last command, and whether its answer has come. */
+struct leave {
+	struct command command;
+	bool done;
+};
+
+static void leave_done(struct command *command, void *owner)
 {
-	(void)command;
 	(void)owner;
+	container_of(command, struct leave, command)->done = true;
 }
 
 void task_end(struct task *t, void *owner)
 {
-	struct command leave = { .kind = COMMAND_EXIT, .done = exit_done, .result = 1 };
+	struct leave leave = { .command = { .kind = COMMAND_EXIT, .done = leave_done } };
 
 	t->first = NULL;
 	t->last = &t->first;
-	task_post(t, &leave);
-	while (leave.result == 1)
+	task_post(t, &leave.command);
+	while (!leave.done)
 		task_wait(t, owner);
 	pthread_join(t->thread, NULL);
 	mailbox_close(&t->box);

@@ -1,7 +1,8 @@
 /*
  * A vhost-user back-end that does as its script says: answers, refuses, hangs, is slow, speaks
  * nonsense or vanishes at a chosen request. It moves no frame; it remembers what it was told. One
- * thread of its own; the test reads what it remembers while it is idle (backend_quiet()).
+ * thread of its own, which holds `busy` while it handles a request; whoever has had it since
+ * (backend_sync()) sees what was remembered.
  */
 #ifndef AIRLOCK_TESTS_BACKEND_H
 #define AIRLOCK_TESTS_BACKEND_H
@@ -37,6 +38,7 @@ enum trick {
 
 struct backend {
 	pthread_t thread;
+	pthread_mutex_t busy;
 	int wake, leave; /* eventfds */
 	atomic_int next; /* a connection that waits to be served; -1 none */
 	atomic_int sock, channel;
@@ -228,8 +230,11 @@ static inline bool backend_turn(struct backend *b)
 		fd_close_all(fds, nfds);
 		return trick == HANG;
 	}
-	if (trick == SLOW)
+	if (trick == SLOW) {
+		pthread_mutex_unlock(&b->busy);
 		poll(NULL, 0, b->slow_ms);
+		pthread_mutex_lock(&b->busy);
+	}
 	payload = backend_serve(b, &m, fds, nfds);
 	fd_close_all(fds, nfds);
 	if (trick == NONSENSE)
@@ -258,6 +263,7 @@ static inline void *backend_main(void *opaque)
 		poll(fds, 3, -1);
 		if (fds[0].revents)
 			return NULL;
+		pthread_mutex_lock(&b->busy);
 		if (fds[1].revents) {
 			fd_drain(b->wake);
 			backend_hang_up(b);
@@ -266,7 +272,14 @@ static inline void *backend_main(void *opaque)
 			backend_hang_up(b);
 		}
 		atomic_fetch_add(&b->handled, 1);
+		pthread_mutex_unlock(&b->busy);
 	}
+}
+
+static inline void backend_sync(struct backend *b)
+{
+	pthread_mutex_lock(&b->busy);
+	pthread_mutex_unlock(&b->busy);
 }
 
 /* airlock_ops.connect */
@@ -308,6 +321,7 @@ static inline void backend_init(struct backend *b)
 
 static inline void backend_start(struct backend *b)
 {
+	pthread_mutex_init(&b->busy, NULL);
 	b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	b->leave = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	pthread_create(&b->thread, NULL, backend_main, b);

@@ -161,6 +161,7 @@ static inline int bench_begin(struct bench *b)
 {
 	if (!b->t)
 		assert_int_equal(0, airlock_open(&b->options, &b->t));
+	backend_sync(&b->backend);
 	return airlock_connect(b->t);
 }
 
@@ -174,6 +175,7 @@ static inline void bench_open(struct bench *b, enum airlock_bus bus, enum airloc
 
 static inline void bench_close(struct bench *b)
 {
+	backend_sync(&b->backend);
 	if (b->t)
 		airlock_close(b->t);
 	backend_end(&b->backend);
@@ -192,6 +194,7 @@ static inline int touch_start(struct bench *b, struct touch *touch, enum airlock
 		.region = region, .write = write, .len = len, .offset = offset, .done = touch_done
 	};
 	memcpy(touch->a.data, &value, sizeof(value));
+	backend_sync(&b->backend);
 	rc = airlock_access(b->t, &touch->a);
 	if (!rc)
 		touch_done(&touch->a);
@@ -204,6 +207,7 @@ static inline bool bench_turn(struct bench *b, int timeout_ms)
 	bool news = poll(&p, 1, timeout_ms) > 0;
 
 	airlock_poll(b->t);
+	backend_sync(&b->backend);
 	return news;
 }
 
@@ -215,6 +219,7 @@ static inline void touch_wait(struct bench *b, struct touch *touch)
 		assert_true(clock_ms() < end);
 		bench_turn(b, 10);
 	}
+	backend_sync(&b->backend);
 }
 
 static inline uint64_t touch_value(const struct touch *touch)
