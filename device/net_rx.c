@@ -86,8 +86,10 @@ static int gather_one(struct pair *p)
 	rc = ring_pop(&q->ring, &chain);
 	if (rc <= 0)
 		return rc;
-	if (chain.out)
-		return -EINVAL; /* a buffer to read from has no place on this ring (5.1.6.3) */
+	if (chain.out) { /* a buffer to read from has no place on this ring (5.1.6.3) */
+		ring_unpop(&q->ring, chain.slots);
+		return -EINVAL;
+	}
 	if (!chain.too_long && chain.in_bytes >= p->hdr_len + (mergeable(p) ? 0 : NET_FRAME_MIN)) {
 		chain_keep(rx, &chain);
 		return 1;

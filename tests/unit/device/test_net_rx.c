@@ -247,9 +247,12 @@ static void rows_of_the_catalogue(void **state)
 			assert_int_equal(0, len);
 		}
 		assert_int_equal(row->invalid, stats(RX)->dropped_invalid);
-		if (row->rc)
+		if (row->rc) { /* never answered, and still the next one */
 			expect_none();
-		else if (strcmp(row->name, "the same buffer twice in a chain"))
+			net_rx_release(&stage.pair);
+			assert_int_equal(0, ring_base(&stage.pair.queues[RX].ring));
+		}
+		if (!row->rc && strcmp(row->name, "the same buffer twice in a chain"))
 			expect(500, 1);
 		stage_close();
 	}
