@@ -59,16 +59,15 @@ int landlock_close(const struct landlock_rule *rules, size_t n, bool scoped)
 {
 	struct attribute attr;
 	size_t size;
-	int abi = (int)syscall(SYS_landlock_create_ruleset, NULL, 0,
-			       LANDLOCK_CREATE_RULESET_VERSION);
+	int abi =
+		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	_cleanup_fd int set = -1;
 	int ret;
 
 	if (abi < 0)
 		return -errno;
 	size = attribute_for(abi, scoped, &attr);
-	set = (int)syscall(SYS_landlock_create_ruleset, &attr, size,
-			   0);
+	set = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 	if (set < 0)
 		return -errno;
 	ret = add_rules(set, rules, n);

@@ -1,6 +1,6 @@
 /*
- * Landlock for broker, spawner and device: everything that the kernel's ABI knows is denied but what a
- * few rules allow. For good, and for every child.
+ * Landlock for broker, spawner and device: everything that the kernel's ABI knows is denied but
+ * what a few rules allow. For good, and for every child.
  */
 #ifndef AIRLOCK_LIB_LANDLOCK_H
 #define AIRLOCK_LIB_LANDLOCK_H
