@@ -36,19 +36,23 @@ static void reset_values(void **state)
 		uint16_t offset;
 		uint32_t value;
 	} rows[] = {
-		{ 0x000, 0x74726976 }, { 0x004, 2 },	      { 0x008, 1 },	     { 0x00c, 0x1af4 },
-		{ 0x014, 0 },	       { 0x024, 0 },	      { 0x020, 0 },	     { 0x030, 0 },
-		{ 0x034, 256 },	       { 0x038, 256 },	      { 0x044, 0 },	     { 0x050, 0 },
-		{ 0x060, 0 },	       { 0x064, 0 },	      { 0x070, 0 },	     { 0x080, 0 },
-		{ 0x084, 0 },	       { 0x090, 0 },	      { 0x094, 0 },	     { 0x0a0, 0 },
-		{ 0x0a4, 0 },	       { 0x0b0, UINT32_MAX }, { 0x0b4, UINT32_MAX }, { 0x0c0, 0 },
-		{ 0x0fc, 0 },	       { 0x018, UINT32_MAX }, { 0x03c, UINT32_MAX }, { 0x0f8, UINT32_MAX },
+		{ 0x000, 0x74726976 }, { 0x004, 2 },	      { 0x008, 1 },
+		{ 0x00c, 0x1af4 },     { 0x014, 0 },	      { 0x024, 0 },
+		{ 0x020, 0 },	       { 0x030, 0 },	      { 0x034, 256 },
+		{ 0x038, 256 },	       { 0x044, 0 },	      { 0x050, 0 },
+		{ 0x060, 0 },	       { 0x064, 0 },	      { 0x070, 0 },
+		{ 0x080, 0 },	       { 0x084, 0 },	      { 0x090, 0 },
+		{ 0x094, 0 },	       { 0x0a0, 0 },	      { 0x0a4, 0 },
+		{ 0x0b0, UINT32_MAX }, { 0x0b4, UINT32_MAX }, { 0x0c0, 0 },
+		{ 0x0fc, 0 },	       { 0x018, UINT32_MAX }, { 0x03c, UINT32_MAX },
+		{ 0x0f8, UINT32_MAX },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		if (get(rows[i].offset) != rows[i].value)
-			fail_msg("%03x: %x, not %x", rows[i].offset, get(rows[i].offset), rows[i].value);
+			fail_msg("%03x: %x, not %x", rows[i].offset, get(rows[i].offset),
+				 rows[i].value);
 }
 
 static void written_values_read_back(void **state)
@@ -57,16 +61,16 @@ static void written_values_read_back(void **state)
 		uint16_t offset;
 		uint32_t write, read;
 	} rows[] = {
-		{ 0x014, 1, 1 },	  { 0x024, 7, 7 },
-		{ 0x030, 1, 1 },	  { 0x038, 64, 64 },
-		{ 0x038, 0, 64 },	  { 0x038, 512, 64 }, /* more than the maximum */
-		{ 0x038, 48, 64 },	  { 0x038, 0x10040, 64 },
+		{ 0x014, 1, 1 },	   { 0x024, 7, 7 },
+		{ 0x030, 1, 1 },	   { 0x038, 64, 64 },
+		{ 0x038, 0, 64 },	   { 0x038, 512, 64 }, /* more than the maximum */
+		{ 0x038, 48, 64 },	   { 0x038, 0x10040, 64 },
 		{ 0x080, 0x1234, 0x1234 }, { 0x084, 0x55, 0x55 },
 		{ 0x090, 0x2222, 0x2222 }, { 0x094, 0x66, 0x66 },
 		{ 0x0a0, 0x3333, 0x3333 }, { 0x0a4, 0x77, 0x77 },
 		{ 0x080, 0x9999, 0x9999 }, { 0x084, 0x55, 0x55 },
-		{ 0x000, 0, 0x74726976 }, { 0x034, 1, 256 },
-		{ 0x0fc, 9, 0 },	  { 0x044, 1, 1 },
+		{ 0x000, 0, 0x74726976 },  { 0x034, 1, 256 },
+		{ 0x0fc, 9, 0 },	   { 0x044, 1, 1 },
 		{ 0x044, 0, 0 },
 	};
 
@@ -74,8 +78,8 @@ static void written_values_read_back(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		put(rows[i].offset, rows[i].write);
 		if (get(rows[i].offset) != rows[i].read)
-			fail_msg("row %zu (%03x): %x, not %x", i, rows[i].offset, get(rows[i].offset),
-				 rows[i].read);
+			fail_msg("row %zu (%03x): %x, not %x", i, rows[i].offset,
+				 get(rows[i].offset), rows[i].read);
 	}
 }
 
@@ -83,7 +87,8 @@ static void feature_banks_beyond_the_second_are_empty(void **state)
 {
 	(void)state;
 	put(0x014, 1);
-	assert_int_equal((BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(FEATURE_RING_RESET)) >> 32, get(0x010));
+	assert_int_equal((BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(FEATURE_RING_RESET)) >> 32,
+			 get(0x010));
 	for (uint32_t bank = 2; bank < 5; bank++) {
 		put(0x014, bank);
 		assert_int_equal(0, get(0x010));
@@ -95,7 +100,9 @@ static void feature_banks_beyond_the_second_are_empty(void **state)
 static void a_queue_that_is_not_there(void **state)
 {
 	(void)state;
-	for (uint32_t queue = 2; queue; queue = queue == 2 ? 0xffff : queue == 0xffff ? 0x10000 : 0) {
+	for (uint32_t queue = 2; queue; queue = queue == 2	  ? 0xffff
+						: queue == 0xffff ? 0x10000
+								  : 0) {
 		put(0x030, queue);
 		assert_int_equal(0, get(0x034));
 		assert_int_equal(0, get(0x038));
@@ -159,7 +166,8 @@ static void a_write_touches_no_neighbour(void **state)
 		backend_forget(&b.backend);
 		bench_put(&b, AIRLOCK_BAR0, 0x100 + 13, 0x0101010101010101 * len, len);
 		assert_memory_equal(want, b.backend.config, sizeof(want));
-		assert_int_equal(0, backend_count(&b.backend, VU_GET_CONFIG)); /* no read-modify-write */
+		assert_int_equal(
+			0, backend_count(&b.backend, VU_GET_CONFIG)); /* no read-modify-write */
 		assert_int_equal(1, backend_count(&b.backend, VU_SET_CONFIG));
 	}
 }
@@ -302,7 +310,8 @@ static void shared_memory_regions(void **state)
 	bench_close(&b);
 	bench_prepare(&b, AIRLOCK_MMIO, AIRLOCK_DEFER);
 	b.options.nshm = 1;
-	b.options.shm[0] = (struct airlock_shm){ .id = 3, .offset = 0x1200000000, .length = 0x300000000 };
+	b.options.shm[0] =
+		(struct airlock_shm){ .id = 3, .offset = 0x1200000000, .length = 0x300000000 };
 	assert_int_equal(0, bench_begin(&b));
 	assert_int_equal(UINT32_MAX, get(0x0b0));
 	put(0x0ac, 3);

@@ -60,8 +60,8 @@ static unsigned int capability(unsigned int nth)
 	return at;
 }
 
-static void expect_capability(unsigned int nth, unsigned int at, uint8_t type, uint8_t bar, uint32_t offset,
-			      uint32_t length)
+static void expect_capability(unsigned int nth, unsigned int at, uint8_t type, uint8_t bar,
+			      uint32_t offset, uint32_t length)
 {
 	assert_int_equal(at, capability(nth));
 	assert_int_equal(PCI_CAP_ID_VNDR, get(CONFIG, at, 1));
@@ -137,10 +137,11 @@ static void common_reset_values(void **state)
 		uint8_t offset, len;
 		uint64_t value;
 	} rows[] = {
-		{ 0x00, 4, 0 }, { 0x08, 4, 0 }, { 0x0c, 4, 0 }, { 0x10, 2, 0xffff }, { 0x12, 2, 2 },
-		{ 0x14, 1, 0 }, { 0x15, 1, 0 }, { 0x16, 2, 0 }, { 0x18, 2, 256 },    { 0x1a, 2, 0xffff },
-		{ 0x1c, 2, 0 }, { 0x1e, 2, 0 }, { 0x20, 8, 0 }, { 0x28, 8, 0 },	     { 0x30, 8, 0 },
-		{ 0x38, 2, 0 }, { 0x3a, 2, 0 }, { 0x3c, 4, 0 }, { 0x40, 1, 0 },
+		{ 0x00, 4, 0 },	  { 0x08, 4, 0 },      { 0x0c, 4, 0 }, { 0x10, 2, 0xffff },
+		{ 0x12, 2, 2 },	  { 0x14, 1, 0 },      { 0x15, 1, 0 }, { 0x16, 2, 0 },
+		{ 0x18, 2, 256 }, { 0x1a, 2, 0xffff }, { 0x1c, 2, 0 }, { 0x1e, 2, 0 },
+		{ 0x20, 8, 0 },	  { 0x28, 8, 0 },      { 0x30, 8, 0 }, { 0x38, 2, 0 },
+		{ 0x3a, 2, 0 },	  { 0x3c, 4, 0 },      { 0x40, 1, 0 },
 	};
 
 	(void)state;
@@ -453,11 +454,14 @@ static void the_window_s_errors(void **state)
 		uint32_t offset, length;
 		int result;
 	} rows[] = {
-		{ 0, 0, 0, -EINVAL },	   { 0, 0, 3, -EINVAL },	{ 0, 0, 8, -EINVAL },
-		{ 0, 0, UINT32_MAX, -EINVAL }, { 0, 1, 2, -EILSEQ },	{ 0, 2, 4, -EILSEQ },
-		{ 0, 0x2000, 1, -ERANGE }, { 0, 0xfffffffc, 4, -ERANGE }, { 1, 0, 4, -ERANGE },
-		{ 3, 0, 4, -ERANGE },	   { 5, 0, 4, -ERANGE },	{ 0xff, 0, 4, -ERANGE },
-		{ 2, 0x4000, 4, -ERANGE }, { 2, 0x3ffc, 4, 0 },		{ 0, 0x1ffe, 2, 0 },
+		{ 0, 0, 0, -EINVAL },	   { 0, 0, 3, -EINVAL },
+		{ 0, 0, 8, -EINVAL },	   { 0, 0, UINT32_MAX, -EINVAL },
+		{ 0, 1, 2, -EILSEQ },	   { 0, 2, 4, -EILSEQ },
+		{ 0, 0x2000, 1, -ERANGE }, { 0, 0xfffffffc, 4, -ERANGE },
+		{ 1, 0, 4, -ERANGE },	   { 3, 0, 4, -ERANGE },
+		{ 5, 0, 4, -ERANGE },	   { 0xff, 0, 4, -ERANGE },
+		{ 2, 0x4000, 4, -ERANGE }, { 2, 0x3ffc, 4, 0 },
+		{ 0, 0x1ffe, 2, 0 },
 	};
 
 	(void)state;
