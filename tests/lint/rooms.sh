@@ -13,6 +13,7 @@ complain() {
 # room PATH: the directory that the rule speaks of; a unit test, fuzzer or bench stands in the room that it looks at
 room() {
 	case $1 in
+	tests/integration/*_device.c) echo device ;; # a double of the device, made of its parts
 	tests/support/* | tests/unit/support/* | tests/integration/* | tests/bench/* | tests/e2e/*) echo tests/support ;;
 	tests/unit/*/* | tests/fuzz/*/*) echo "$1" | cut -d / -f 3 ;;
 	*) echo "${1%%/*}" ;;
