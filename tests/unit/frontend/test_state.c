@@ -122,7 +122,8 @@ static void row_22_another_shape(void **state)
 	len = save(&b);
 	bench_close(&b);
 	for (int what = 0; what < 3; what++) {
-		bench_prepare(&b, what ? BUS(state) : (enum airlock_bus)!BUS(state), AIRLOCK_DEFER);
+		bench_prepare(&b, what ? BUS(state) : (enum airlock_bus) !BUS(state),
+			      AIRLOCK_DEFER);
 		b.options.queues = what == 1 ? 3 : 2;
 		b.options.queue_size = what == 2 ? 128 : 256;
 		assert_int_equal(0, bench_begin(&b));
@@ -179,7 +180,9 @@ static void race_touch(struct bench *b, uint64_t offset, uint8_t len, bool write
 	struct touch touch;
 
 	memset(&touch, 0, sizeof(touch));
-	touch.a = (struct airlock_access){ .write = write, .len = len, .offset = offset, .done = touch_done };
+	touch.a = (struct airlock_access){
+		.write = write, .len = len, .offset = offset, .done = touch_done
+	};
 	memcpy(touch.a.data, &value, sizeof(value));
 	if (airlock_access(b->t, &touch.a))
 		race_wait(&touch);
@@ -200,10 +203,11 @@ static void *race(void *opaque)
 			race_touch(r->b, at[REG_STATUS].offset, at[REG_STATUS].len, true,
 				   statuses[dice / 16 % ARRAY_SIZE(statuses)]);
 		else if (dice % 4 == 1)
-			race_touch(r->b, config_at[r->b->options.bus] + dice / 16 % 60, 1 + dice / 1024 % 8,
-				   dice & 0x8000, dice);
+			race_touch(r->b, config_at[r->b->options.bus] + dice / 16 % 60,
+				   1 + dice / 1024 % 8, dice & 0x8000, dice);
 		else
-			race_touch(r->b, at[name].offset, at[name].len, name != REG_STATUS && dice & 0x8000,
+			race_touch(r->b, at[name].offset, at[name].len,
+				   name != REG_STATUS && dice & 0x8000,
 				   name == REG_DRIVER_FEATURES ? UINT32_MAX : dice / 16 % 3);
 	}
 	return NULL;
@@ -238,8 +242,8 @@ static void expect_no_hang(struct bench *b, enum trick trick, uint32_t request)
 
 static void two_threads_race(void **state, enum airlock_policy policy)
 {
-	static const uint32_t requests[] = { VU_SET_VRING_KICK, VU_GET_CONFIG, VU_RESET_DEVICE, VU_GET_VRING_BASE,
-					     VU_SET_FEATURES };
+	static const uint32_t requests[] = { VU_SET_VRING_KICK, VU_GET_CONFIG, VU_RESET_DEVICE,
+					     VU_GET_VRING_BASE, VU_SET_FEATURES };
 
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
 		for (enum trick trick = REFUSE; trick <= SLOW; trick++) {
