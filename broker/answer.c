@@ -55,11 +55,18 @@ static json_t *counter(uint64_t value)
 	return json_integer((json_int_t)min_of(value, (uint64_t)INT64_MAX));
 }
 
+static const char *direction(const struct tally *tally, unsigned ring)
+{
+	if (ring == tally->rings - 1)
+		return "ctrl";
+	return ring % 2 ? "tx" : "rx";
+}
+
 static json_t *ring_object(const struct tally *tally, unsigned ring)
 {
 	struct ring_stats sum = tally_sum(tally, ring);
 	json_t *object = json_pack("{s:i, s:i, s:s, s:s}", "ring", (int)ring, "pair", (int)ring / 2,
-				   "direction", ring % 2 ? "tx" : "rx", "state",
+				   "direction", direction(tally, ring), "state",
 				   ring_state_name(tally->state[ring]));
 
 #define SET(name, help) json_object_set_new(object, #name, counter(sum.name));

@@ -29,6 +29,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "broker/tally.h"
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -232,7 +233,7 @@ static void pong_step(struct device *device, const struct channel_msg *msg)
 /* Sequence 0 asks for nothing: the account of a ring that a device gives before it ends. */
 static void closing_account(struct device *device, const struct channel_stats *stats)
 {
-	if (device->accounts++ == 2 * device->pairs ||
+	if (device->accounts++ == tally_rings(device->pairs) ||
 	    device->owner->stats(device->arg, device, stats))
 		device_kill(device, "broke the rules of its channel: an account that cannot be");
 }

@@ -491,7 +491,7 @@ struct monitor *monitor_new(const struct monitor_options *options)
 		return NULL;
 	m->is = *options;
 	m->pending = -1;
-	m->count.tally.rings = 2 * options->tap->pairs;
+	m->count.tally.rings = tally_rings(options->tap->pairs);
 	m->spawner_watch = (struct watch){ .fd = spawner_fd(options->spawner),
 					   .events = POLLIN,
 					   .ready = spawner_ready,

@@ -9,7 +9,12 @@
 
 #include "lib/channel.h"
 
-#define TALLY_RINGS (2 * CHANNEL_PAIRS_MAX)
+/* Two a pair, then the control queue. */
+static inline unsigned tally_rings(unsigned pairs)
+{
+	return 2 * pairs + 1;
+}
+#define TALLY_RINGS (2 * CHANNEL_PAIRS_MAX + 1)
 
 struct tally {
 	unsigned rings;

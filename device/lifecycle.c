@@ -49,7 +49,12 @@ static const enum action table[RING_STATES][RING_EVENTS] = {
 
 static unsigned int rings(const struct lifecycle *l)
 {
-	return 2 * l->setup->pairs;
+	return net_rings(l->setup);
+}
+
+static unsigned int units(const struct lifecycle *l)
+{
+	return l->setup->pairs + 1;
 }
 
 static struct worker *worker_of(const struct lifecycle *l, unsigned int ring)
@@ -60,9 +65,12 @@ static struct worker *worker_of(const struct lifecycle *l, unsigned int ring)
 void lifecycle_init(struct lifecycle *l, const struct net_setup *setup, struct orders *orders,
 		    struct worker *workers)
 {
-	*l = (struct lifecycle){
-		.setup = setup, .orders = orders, .workers = workers, .log = -1, .replaced = -1
-	};
+	*l = (struct lifecycle){ .setup = setup,
+				 .orders = orders,
+				 .workers = workers,
+				 .active = setup->pairs,
+				 .log = -1,
+				 .replaced = -1 };
 	for (size_t i = 0; i < ARRAY_SIZE(l->vrings); i++)
 		l->vrings[i] = (struct vring){ .kick = -1, .call = -1, .err = -1 };
 }
@@ -78,7 +86,7 @@ bool lifecycle_started(const struct lifecycle *l)
 
 bool lifecycle_idle(const struct lifecycle *l)
 {
-	for (unsigned int i = 0; i < l->setup->pairs; i++)
+	for (unsigned int i = 0; i < units(l); i++)
 		if (l->asked[i])
 			return false;
 	return !l->stop_all;
@@ -93,7 +101,7 @@ static bool attach_wanted(const struct lifecycle *l, unsigned int pair)
 	bool enabled = v[0].enabled || v[1].enabled;
 	bool runs = v[0].state == RING_RUNNING || v[1].state == RING_RUNNING;
 
-	return enabled && (l->attached[pair] || runs);
+	return pair < l->active && enabled && (l->attached[pair] || runs);
 }
 
 bool lifecycle_attach(struct lifecycle *l)
@@ -276,7 +284,7 @@ static int pump(struct lifecycle *l)
 		else if (l->recheck && l->vrings[i].state == RING_WAITING)
 			start_waiting(l, i);
 	}
-	for (unsigned int i = 0; i < l->setup->pairs; i++)
+	for (unsigned int i = 0; i < units(l); i++)
 		if (l->asked[i])
 			return 1;
 	if (l->forget)
@@ -508,7 +516,7 @@ int lifecycle_memory(struct lifecycle *l, struct memory *mem)
 {
 	l->retired = l->memory;
 	l->memory = mem;
-	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
+	for (unsigned int pair = 0; pair < units(l); pair++) {
 		const struct vring *v = &l->vrings[2 * pair];
 
 		if (v[0].state != RING_RUNNING && v[1].state != RING_RUNNING)
@@ -559,7 +567,7 @@ int lifecycle_answers(struct lifecycle *l)
 {
 	int rc;
 
-	for (unsigned int pair = 0; pair < l->setup->pairs; pair++) {
+	for (unsigned int pair = 0; pair < units(l); pair++) {
 		struct worker *w = &l->workers[pair];
 
 		if (l->asked[pair] && mailbox_idle(&w->box)) {

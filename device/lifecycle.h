@@ -47,11 +47,15 @@ struct vring {
 	int kick, call, err; /* owned; -1 none */
 };
 
+/* Pairs, and the control queue as the first ring of one more. */
+#define LIFECYCLE_UNITS (CHANNEL_PAIRS_MAX + 1)
+
 struct lifecycle {
 	const struct net_setup *setup;
 	struct orders *orders;
-	struct worker *workers; /* setup->pairs of them */
-	struct vring vrings[2 * CHANNEL_PAIRS_MAX];
+	struct worker *workers; /* one a pair; behind them the control queue's, which has no
+				   thread */
+	struct vring vrings[2 * LIFECYCLE_UNITS];
 	struct memory *memory, *retired; /* in use; and replaced, until every worker has let go */
 	struct dirty *dirty, *dirty_retired; /* likewise */
 	int log;			     /* owned: signalled when pages were logged; -1 none */
@@ -59,8 +63,10 @@ struct lifecycle {
 	bool inband;	      /* VU_P_INBAND was negotiated */
 	bool guest_addresses; /* rings are named by guest addresses, not by the front-end's */
 	bool forget;	      /* once every ring has stopped: set up nothing any more */
+	unsigned int active;  /* pairs that the guest uses; the others' TAP queues are
+				 not attached */
 	bool attached[CHANNEL_PAIRS_MAX]; /* the TAP queue, as the broker was last told */
-	bool asked[CHANNEL_PAIRS_MAX];	  /* the pair's worker owes an answer */
+	bool asked[LIFECYCLE_UNITS];	  /* the pair's worker owes an answer */
 	bool stop_all, recheck; /* to be done as workers come free: stop every ring; start those
 				   that wait */
 	int64_t deadline;	/* ms: the workers that owe an answer are dead then */

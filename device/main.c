@@ -32,14 +32,16 @@ enum {
 };
 
 /* Static: nothing is allocated once the jail is closed, and untouched pages cost nothing. */
-static struct worker workers[CHANNEL_PAIRS_MAX];
+static struct worker workers[LIFECYCLE_UNITS];
 static struct sock_filter filters[FILTER_ROLES][INSTALL_MAX];
 static struct lifecycle lifecycle;
+static struct net_ctrl control;
 static struct session session;
 static struct orders orders;
 static struct options options;
-static int answers = -1; /* every worker signals it */
-static bool ending;	 /* rings are being stopped; then the process ends */
+static int answers = -1;  /* every worker signals it */
+static bool control_busy; /* the control queue has more commands than a turn takes */
+static bool ending;	  /* rings are being stopped; then the process ends */
 
 /* Steps of the start, as numbers for EVENT_START_FAILED. */
 enum step {
@@ -97,6 +99,7 @@ static void workers_start(unsigned short filter_len)
 		must(STEP_THREAD, worker_start(&workers[i], i, answers));
 	}
 	prctl(PR_SET_NAME, "airlock-control");
+	must(STEP_THREAD, worker_init(&workers[options.net.pairs], options.net.pairs, answers));
 	for (unsigned int i = 0; i < options.net.pairs; i++) {
 		struct pollfd p = { .fd = answers, .events = POLLIN };
 		int sealed;
@@ -136,8 +139,12 @@ static void serve(int sock, const int *taps)
 	lifecycle_init(&lifecycle, &options.net, &orders, workers);
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.tap = options.taps[i] = taps[i];
+	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0]);
+	for (unsigned int i = 0; i < options.net.pairs; i++)
+		workers[i].pair.rules = &control.box;
 	session = (struct session){ .lifecycle = &lifecycle,
 				    .setup = &options.net,
+				    .control = &control,
 				    .orders = &orders,
 				    .require_sealed = options.require_sealed,
 				    .taps = options.taps };
@@ -197,7 +204,7 @@ static void stats_say(const struct channel_msg *asked)
 				   .stats = { .ring = asked->ask_stats.ring } };
 	uint32_t ring = asked->ask_stats.ring;
 
-	if (ring < 2 * options.net.pairs) {
+	if (ring < net_rings(&options.net)) {
 		const struct ring_stats *s = &workers[ring / 2].pair.queues[ring % 2].stats;
 
 		msg.stats.state = serving() ? lifecycle.vrings[ring].state : RING_STOPPED;
@@ -211,7 +218,7 @@ static void stats_say(const struct channel_msg *asked)
 /* The last word on every ring, which nobody asked for: sequence 0. */
 static void accounts_say(void)
 {
-	for (uint32_t i = 0; i < 2 * options.net.pairs; i++) {
+	for (uint32_t i = 0; i < net_rings(&options.net); i++) {
 		struct channel_msg unasked = { .ask_stats = { .ring = i } };
 
 		stats_say(&unasked);
@@ -320,12 +327,27 @@ static void deadlines_check(void)
 		session_result(session_expired(&session));
 }
 
+/* How long to wait for an event; NULL: for ever. */
+static const struct timespec *patience(struct timespec *t, int64_t deadline, bool look)
+{
+	int64_t left = deadline ? max_of(deadline - clock_ms(), (int64_t)0) : INT64_MAX;
+
+	if (look)
+		left = min_of(left, (int64_t)NET_CTRL_POLL_MS);
+	if (control_busy)
+		left = 0;
+	*t = (struct timespec){ .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+	return left == INT64_MAX ? NULL : t;
+}
+
 static void turn(void)
 {
+	enum {
+		CONTROL = 5 /* where the control queue's two begin */
+	};
 	bool told = !serving() || lifecycle_attach(&lifecycle);
-	int64_t deadline = deadline_next(),
-		left = deadline ? max_of(deadline - clock_ms(), (int64_t)0) : 0;
-	struct timespec timeout = { .tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000 };
+	struct timespec timeout;
+	bool look = false;
 	struct pollfd fds[] = {
 		{ .fd = orders.sock, .events = told ? POLLIN : POLLIN | POLLOUT },
 		{ .fd = answers, .events = POLLIN },
@@ -334,11 +356,15 @@ static void turn(void)
 		{ .fd = talking() ? session.back.sock : -1, .events = back_events(&session.back) },
 		{ .fd = talking() ? session.transfer.fd : -1,
 		  .events = transfer_events(&session.transfer) },
+		[CONTROL] = { .fd = -1 },
+		{ .fd = -1 },
 	};
 
+	if (serving())
+		look = net_ctrl_poll(&control, &fds[CONTROL]);
 	/* ppoll and not poll: after SIGCONT the kernel restarts poll by a call that no filter here
 	 * allows. */
-	if (ppoll(fds, ARRAY_SIZE(fds), deadline ? &timeout : NULL, NULL) < 0)
+	if (ppoll(fds, ARRAY_SIZE(fds), patience(&timeout, deadline_next(), look), NULL) < 0)
 		return;
 	if (fds[0].revents & ~POLLOUT)
 		orders_read();
@@ -350,6 +376,8 @@ static void turn(void)
 		back_ready(&session.back, fds[3].revents);
 	if (fds[4].revents && !ending)
 		session_result(session_transfer(&session));
+	if (serving())
+		control_busy = net_ctrl_ready(&control, &fds[CONTROL]);
 	deadlines_check();
 	end_when_stopped();
 }

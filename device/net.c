@@ -36,11 +36,16 @@ uint64_t net_features(const struct net_setup *setup)
 		     BIT_ULL(VIRTIO_F_NOTIFICATION_DATA) | BIT_ULL(VIRTIO_F_RING_RESET) |
 		     BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) | BIT_ULL(VIRTIO_NET_F_MAC) |
 		     BIT_ULL(VIRTIO_NET_F_STATUS) | BIT_ULL(VIRTIO_NET_F_MTU) |
-		     BIT_ULL(VU_F_LOG_ALL) | BIT_ULL(VU_F_PROTOCOL_FEATURES);
+		     BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_CTRL_RX) |
+		     BIT_ULL(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT_ULL(VIRTIO_NET_F_CTRL_VLAN) |
+		     BIT_ULL(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT_ULL(VU_F_LOG_ALL) |
+		     BIT_ULL(VU_F_PROTOCOL_FEATURES);
 
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 		if (setup->tap_offloads & offloads[i].tap)
 			f |= offloads[i].receive | offloads[i].send;
+	if (f & BIT_ULL(VIRTIO_NET_F_GUEST_CSUM))
+		f |= BIT_ULL(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
 	/* A driver that sees MQ without a control queue fails its probe; one pair needs no MQ. */
 	if (setup->pairs > 1)
 		f |= BIT_ULL(VIRTIO_NET_F_MQ);

@@ -23,6 +23,12 @@ struct net_setup {
 	uint8_t mac[6];
 };
 
+/* Rings of the device: two a pair, then the control queue. */
+static inline uint32_t net_rings(const struct net_setup *setup)
+{
+	return 2 * setup->pairs + 1;
+}
+
 /* Every virtio feature the device can serve with this set-up. */
 uint64_t net_features(const struct net_setup *setup);
 /* TUN_F_* that deliver to the guest exactly what it negotiated. */

@@ -20,6 +20,12 @@ static bool mergeable(const struct pair *p)
 	return p->features & BIT_ULL(VIRTIO_NET_F_MRG_RXBUF);
 }
 
+/* What was negotiated, without the offloads that the guest has switched off again. */
+static uint64_t rx_features(const struct pair *p)
+{
+	return p->features & ~p->filter.offloads_off;
+}
+
 /* Bytes to have gathered before a frame is read, so that few frames spill. */
 static uint64_t rx_want(const struct pair *p)
 {
@@ -246,6 +252,37 @@ static bool rx_exhausted(const struct pair *p)
 	return p->rx.blocked || p->rx.slots >= p->queues[PAIR_RX].ring.cfg.size;
 }
 
+/* What the guest said since the last turn, of frames to come and of the one that waits. */
+static void rules_look(struct pair *p)
+{
+	if (!p->rules || !net_filter_refresh(p->rules, &p->filter, &p->rules_seen))
+		return;
+	p->filtering = net_filter_looks(&p->filter);
+	if (p->rx.held_len && net_hdr_deliver(&p->rx.held_hdr, rx_features(p))) {
+		stat_add(p->queues[PAIR_RX].stats.dropped_filtered, 1);
+		p->rx.held_len = 0;
+	}
+}
+
+/* Is this frame for the guest? `held`: it lies whole in private memory, otherwise in the guest's
+ * buffers. */
+static bool rx_passes(struct pair *p, uint32_t frame_len, bool held)
+{
+	size_t len = min_of(frame_len, (uint32_t)NET_FILTER_HEAD);
+	char head[NET_FILTER_HEAD];
+
+	if (!p->filtering)
+		return true;
+	if (held)
+		memcpy(head, p->rx.held, len);
+	else
+		pieces_copy(&p->rx, head, len, false);
+	if (net_filter_pass(&p->filter, (const uint8_t *)head, len))
+		return true;
+	stat_add(p->queues[PAIR_RX].stats.dropped_filtered, 1);
+	return false;
+}
+
 /* The frame that waits: 1 delivered or given up, 0 waits on, -errno. */
 static int rx_deliver_held(struct pair *p)
 {
@@ -331,15 +368,21 @@ static int rx_read(struct pair *p)
 	if (n < 0)
 		return rx_error(p, errno);
 	if (n < (ssize_t)(sizeof(hdr) + NET_FRAME_MIN) ||
-	    n > (ssize_t)(sizeof(hdr) + NET_FRAME_MAX) || net_hdr_deliver(&hdr, p->features))
+	    n > (ssize_t)(sizeof(hdr) + NET_FRAME_MAX) || net_hdr_deliver(&hdr, rx_features(p)))
 		return rx_error(p, EINVAL);
 	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
 	if (frame_len <= room) {
+		if (!rx_passes(p, frame_len, false)) {
+			rx_wrote(p, false, frame_len);
+			return 1;
+		}
 		rx_complete(p, &hdr, frame_len);
 		return 1;
 	}
 	pieces_copy(rx, rx->held, room, false);
 	rx_wrote(p, false, room);
+	if (!rx_passes(p, frame_len, true))
+		return 1;
 	rx->held_hdr = hdr;
 	rx->held_len = frame_len;
 	stat_add(p->queues[PAIR_RX].stats.held, 1);
@@ -354,6 +397,7 @@ int net_rx_run(struct pair *p)
 
 	if (!q->enabled)
 		return 0;
+	rules_look(p);
 	q->ring.work = 0;
 	while (n < RX_BUDGET && !rx_weary(p)) {
 		rc = p->rx.held_len ? rx_deliver_held(p) : rx_read(p);

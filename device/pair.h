@@ -14,6 +14,7 @@
 #include <stdbool.h>
 
 #include "device/net.h"
+#include "device/net_filter.h"
 #include "device/ring.h"
 #include "lib/stats.h"
 
@@ -67,6 +68,8 @@ struct rx_state {
 	char held[NET_FRAME_MAX + 1]; /* one more, to know a frame that is too long */
 };
 
+struct net_ctrl;
+
 struct pair {
 	int tap; /* borrowed; -1 until the connection brings it */
 	uint64_t features;
@@ -76,6 +79,11 @@ struct pair {
 	bool tx_blocked; /* the TAP takes nothing now: its POLLOUT is awaited */
 	bool tap_away;	 /* its queue is detached or its interface gone: tried again after... */
 	long tap_pause;	 /* ...so many ns; 0: it answers */
+	const struct net_filter_box *rules; /* borrowed: what the guest wants; NULL: everything */
+	struct net_filter filter;	    /* a copy of it */
+	unsigned int rules_seen;
+	bool filtering;		  /* not everything passes */
+	struct net_ctrl *control; /* of the control queue's: who carries out its commands */
 	struct rx_state rx;
 	struct iovec tx_iov[PAIR_PIECES + 2];
 };

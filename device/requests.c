@@ -35,9 +35,16 @@ static int reply_u64(struct session *s, uint64_t value)
 	return 0;
 }
 
-static bool ring_exists(const struct session *s, uint64_t ring)
+/* The control queue stands behind the pairs that were negotiated: all of them, or one without MQ
+ * (virtio 1.3, 5.1.2). lifecycle.c has it behind all. */
+static bool ring_exists(const struct session *s, uint64_t named, unsigned int *ring)
 {
-	return ring < 2 * (uint64_t)s->setup->pairs;
+	uint64_t features = s->lifecycle->features;
+	bool second = (features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ)) &&
+		      !(features & BIT_ULL(VIRTIO_NET_F_MQ));
+
+	*ring = named == 2 && second ? net_rings(s->setup) - 1 : (unsigned int)named;
+	return named < net_rings(s->setup);
 }
 
 static bool readable(int fd)
@@ -88,7 +95,7 @@ static int get_features(struct session *s, const struct vu_message *in)
 /* The TAP hands the guest what it negotiated, and nothing else, before any ring can run. */
 static int offloads_apply(struct session *s, uint64_t features)
 {
-	unsigned long offloads = net_tap_offloads(features);
+	unsigned long offloads = net_tap_offloads(net_ctrl_effective(s->control, features));
 
 	if (!ioctl(s->taps[0], TUNSETOFFLOAD, offloads))
 		return 0;
@@ -102,8 +109,13 @@ static int set_features(struct session *s, const struct vu_message *in)
 
 	if (in->u64 & ~net_features(s->setup))
 		return -EPROTO;
-	rc = lifecycle_started(s->lifecycle) ? 0 : offloads_apply(s, in->u64);
-	return rc ? rc : lifecycle_features(s->lifecycle, in->u64);
+	if (!lifecycle_started(s->lifecycle)) {
+		net_ctrl_features(s->control, in->u64);
+		rc = offloads_apply(s, in->u64);
+		if (rc)
+			return rc;
+	}
+	return lifecycle_features(s->lifecycle, in->u64);
 }
 
 static int set_owner(struct session *s, const struct vu_message *in)
@@ -145,9 +157,9 @@ static int set_protocol_features(struct session *s, const struct vu_message *in)
 static int get_queue_num(struct session *s, const struct vu_message *in)
 {
 	(void)in;
-	/* Rings: QEMU compares the number with pairs, rust-vmm with rings, and more than enough
-	 * serves both. */
-	return reply_u64(s, 2 * (uint64_t)s->setup->pairs);
+	/* Rings, the control queue among them: QEMU compares the number with pairs, rust-vmm with
+	 * rings, and more than enough serves both. */
+	return reply_u64(s, net_rings(s->setup));
 }
 
 static int get_max_mem_slots(struct session *s, const struct vu_message *in)
@@ -277,9 +289,11 @@ static int set_backend_req_fd(struct session *s, const struct vu_message *in)
 
 static int vring_kick(struct session *s, const struct vu_message *in)
 {
-	if (!ring_exists(s, in->state.index) || in->state.num)
+	unsigned int ring;
+
+	if (!ring_exists(s, in->state.index, &ring) || in->state.num)
 		return -EPROTO;
-	return lifecycle_kick(s->lifecycle, in->state.index);
+	return lifecycle_kick(s->lifecycle, ring);
 }
 
 /* Bit 8 of the answer: no descriptor comes with it. */
@@ -329,43 +343,54 @@ int request_state_load(struct session *s, const struct device_state *state)
 
 static int set_vring_num(struct session *s, const struct vu_message *in)
 {
-	return ring_exists(s, in->state.index)
-		       ? lifecycle_num(s->lifecycle, in->state.index, in->state.num)
+	unsigned int ring;
+
+	return ring_exists(s, in->state.index, &ring)
+		       ? lifecycle_num(s->lifecycle, ring, in->state.num)
 		       : -EPROTO;
 }
 
 static int set_vring_addr(struct session *s, const struct vu_message *in)
 {
-	return ring_exists(s, in->addr.index)
-		       ? lifecycle_addr(s->lifecycle, in->addr.index, &in->addr)
-		       : -EPROTO;
+	unsigned int ring;
+
+	return ring_exists(s, in->addr.index, &ring) ? lifecycle_addr(s->lifecycle, ring, &in->addr)
+						     : -EPROTO;
 }
 
 static int set_vring_base(struct session *s, const struct vu_message *in)
 {
-	return ring_exists(s, in->state.index)
-		       ? lifecycle_base(s->lifecycle, in->state.index, in->state.num)
+	unsigned int ring;
+
+	return ring_exists(s, in->state.index, &ring)
+		       ? lifecycle_base(s->lifecycle, ring, in->state.num)
 		       : -EPROTO;
 }
 
 static int set_vring_enable(struct session *s, const struct vu_message *in)
 {
+	unsigned int ring;
+
 	/* Offering VU_F_PROTOCOL_FEATURES is enough: QEMU enables before it acknowledges. */
-	return ring_exists(s, in->state.index)
-		       ? lifecycle_enable(s->lifecycle, in->state.index, in->state.num)
+	return ring_exists(s, in->state.index, &ring)
+		       ? lifecycle_enable(s->lifecycle, ring, in->state.num)
 		       : -EPROTO;
 }
 
 static int get_vring_base(struct session *s, const struct vu_message *in)
 {
-	return ring_exists(s, in->state.index) ? lifecycle_stop(s->lifecycle, in->state.index)
-					       : -EPROTO;
+	unsigned int ring;
+
+	return ring_exists(s, in->state.index, &ring) ? lifecycle_stop(s->lifecycle, ring)
+						      : -EPROTO;
 }
 
 static int got_vring_base(struct session *s, const struct vu_message *in)
 {
-	s->out.state = (struct vu_vring_state){ in->state.index,
-						s->lifecycle->vrings[in->state.index].base };
+	unsigned int ring;
+
+	ring_exists(s, in->state.index, &ring);
+	s->out.state = (struct vu_vring_state){ in->state.index, s->lifecycle->vrings[ring].base };
 	s->out.head.size = sizeof(s->out.state);
 	return 0;
 }
@@ -374,16 +399,16 @@ static int got_vring_base(struct session *s, const struct vu_message *in)
  */
 static int set_vring_fd(struct session *s, const struct vu_message *in, enum ring_event event)
 {
-	uint64_t ring = in->u64 & VU_VRING_INDEX_MASK;
 	bool none = in->u64 & VU_VRING_NOFD;
+	unsigned int ring;
 	int rc;
 
-	if ((in->u64 & ~(uint64_t)(VU_VRING_INDEX_MASK | VU_VRING_NOFD)) || !ring_exists(s, ring) ||
-	    none == !!s->nfds)
+	if ((in->u64 & ~(uint64_t)(VU_VRING_INDEX_MASK | VU_VRING_NOFD)) ||
+	    !ring_exists(s, in->u64 & VU_VRING_INDEX_MASK, &ring) || none == !!s->nfds)
 		return -EPROTO;
 	if (!none && !fd_is_event(s, s->fds[0], event))
 		return -EBADF;
-	rc = lifecycle_fd(s->lifecycle, (unsigned int)ring, event, none ? -1 : s->fds[0]);
+	rc = lifecycle_fd(s->lifecycle, ring, event, none ? -1 : s->fds[0]);
 	if (rc >= 0)
 		s->fds[0] = -1;
 	return rc;

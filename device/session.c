@@ -198,7 +198,7 @@ int session_ready(struct session *s, short revents)
 
 void session_notify(struct session *s)
 {
-	for (unsigned int i = 0; i < 2 * s->setup->pairs; i++) {
+	for (unsigned int i = 0; i < net_rings(s->setup); i++) {
 		if (lifecycle_call_wanted(s->lifecycle, i))
 			back_call(&s->back, i);
 		if (lifecycle_err_wanted(s->lifecycle, i))

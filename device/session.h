@@ -9,6 +9,7 @@
 
 #include "device/backchannel.h"
 #include "device/lifecycle.h"
+#include "device/net_ctrl.h"
 #include "device/transfer.h"
 #include "lib/vhost_user.h"
 
@@ -18,6 +19,7 @@ struct session {
 	int sock; /* owned, until the process ends */
 	struct lifecycle *lifecycle;
 	struct net_setup *setup;
+	struct net_ctrl *control;
 	struct orders *orders;
 	bool require_sealed;
 	int *taps; /* setup->pairs TAP queues */

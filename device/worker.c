@@ -181,7 +181,7 @@ static void command_abort(struct worker *w)
 	mailbox_answer(&w->box);
 }
 
-static void command_run(struct worker *w)
+bool worker_obey(struct worker *w)
 {
 	static void (*const orders[])(struct worker *, struct worker_command *) = {
 		[WORKER_START] = do_start,	 [WORKER_STOP] = do_stop,
@@ -190,7 +190,7 @@ static void command_run(struct worker *w)
 	};
 
 	if (!mailbox_take(&w->box))
-		return;
+		return false;
 	memory_guard->mem = w->command.order == WORKER_STOP
 				    ? w->pair.queues[w->command.which].ring.mem
 				    : w->command.mem;
@@ -198,16 +198,16 @@ static void command_run(struct worker *w)
 	if (memory_guard_caught()) {
 		memory_guard->mem = NULL;
 		command_abort(w);
-		return;
+		return false;
 	}
 	orders[w->command.order](w, &w->command);
 	memory_guard->mem = NULL;
 	memory_guard->dirty = NULL;
 	mailbox_answer(&w->box);
+	return true;
 }
 
-/* One turn of a queue, under the guard. Returns whether more is to do. */
-static bool queue_turn(struct worker *w, unsigned int which, int (*run)(struct pair *))
+bool worker_turn(struct worker *w, unsigned int which, int (*run)(struct pair *))
 {
 	struct queue *q = &w->pair.queues[which];
 	int rc;
@@ -227,7 +227,7 @@ static bool queue_turn(struct worker *w, unsigned int which, int (*run)(struct p
 	return rc > 0;
 }
 
-static void kick_drain(struct worker *w, unsigned int which, short revents)
+void worker_kicked(struct worker *w, unsigned int which, short revents)
 {
 	struct queue *q = &w->pair.queues[which];
 
@@ -240,8 +240,10 @@ static void kick_drain(struct worker *w, unsigned int which, short revents)
 	}
 }
 
-static int kick_fd(const struct queue *q)
+int worker_kick_fd(const struct worker *w, unsigned int which)
 {
+	const struct queue *q = &w->pair.queues[which];
+
 	return q->running && !q->kick_dead ? q->fds.kick : -1;
 }
 
@@ -291,20 +293,20 @@ static void worker_wait(struct worker *w, bool busy)
 						    : 0 };
 	struct pollfd fds[] = {
 		{ .fd = w->box.command_fd, .events = POLLIN },
-		{ .fd = kick_fd(&p->queues[PAIR_RX]), .events = POLLIN },
-		{ .fd = kick_fd(&p->queues[PAIR_TX]), .events = POLLIN },
+		{ .fd = worker_kick_fd(w, PAIR_RX), .events = POLLIN },
+		{ .fd = worker_kick_fd(w, PAIR_TX), .events = POLLIN },
 		{ .fd = events && !retry ? p->tap : -1, .events = events },
 	};
 
 	p->tap_away = false;
 	if (ppoll(fds, ARRAY_SIZE(fds), busy || spin || retry ? &wait : NULL, NULL) <= 0)
 		return;
-	kick_drain(w, PAIR_RX, fds[1].revents);
-	kick_drain(w, PAIR_TX, fds[2].revents);
+	worker_kicked(w, PAIR_RX, fds[1].revents);
+	worker_kicked(w, PAIR_TX, fds[2].revents);
 	if (fds[3].revents)
 		tap_look(p, fds[3].revents);
 	if (fds[0].revents)
-		command_run(w);
+		worker_obey(w);
 }
 
 static void *worker_main(void *arg)
@@ -320,22 +322,26 @@ static void *worker_main(void *arg)
 	fd_signal(w->box.answer_fd);
 	for (bool busy = false;;) {
 		worker_wait(w, busy);
-		busy = queue_turn(w, PAIR_RX, net_rx_run);
-		busy |= queue_turn(w, PAIR_TX, net_tx_run);
+		busy = worker_turn(w, PAIR_RX, net_rx_run);
+		busy |= worker_turn(w, PAIR_TX, net_tx_run);
 	}
 	return NULL;
+}
+
+int worker_init(struct worker *w, unsigned int index, int answer_fd)
+{
+	w->index = index;
+	w->pair.tap = -1;
+	for (unsigned int i = 0; i < 2; i++)
+		w->pair.queues[i].fds = (struct queue_fds){ -1, -1, -1, -1 };
+	return mailbox_init(&w->box, answer_fd);
 }
 
 int worker_start(struct worker *w, unsigned int index, int answer_fd)
 {
 	pthread_attr_t attr;
-	int rc;
+	int rc = worker_init(w, index, answer_fd);
 
-	w->index = index;
-	w->pair.tap = -1;
-	for (unsigned int i = 0; i < 2; i++)
-		w->pair.queues[i].fds = (struct queue_fds){ -1, -1, -1, -1 };
-	rc = mailbox_init(&w->box, answer_fd);
 	if (rc)
 		return rc;
 	pthread_attr_init(&attr);

@@ -56,6 +56,15 @@ struct worker {
 /* Creates the thread, which installs its filter, reports in `sealed` and waits for commands.
  * answer_fd: mailbox.h. */
 int worker_start(struct worker *w, unsigned int index, int answer_fd);
+/* All but the thread: for a ring that the control thread serves itself, by the functions below. */
+int worker_init(struct worker *w, unsigned int index, int answer_fd);
+/* Carries out what was posted; true if something was. */
+bool worker_obey(struct worker *w);
+/* The descriptor to poll for kicks; -1 none. What poll said of it. */
+int worker_kick_fd(const struct worker *w, unsigned int which);
+void worker_kicked(struct worker *w, unsigned int which, short revents);
+/* Runs a ring once, under the guard. True: more to do. */
+bool worker_turn(struct worker *w, unsigned int which, int (*run)(struct pair *));
 /* Control thread: posts the command already written. */
 int worker_post(struct worker *w);
 

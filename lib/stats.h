@@ -9,17 +9,18 @@
 #include <stdint.h>
 
 /*              field        what it counts */
-#define RING_COUNTERS(X)                                                          \
-	X(frames, "frames moved between ring and TAP")                            \
-	X(bytes, "bytes of those frames, without the virtio-net header")          \
-	X(kicks, "notifications from the driver")                                 \
-	X(calls, "interrupts sent to the driver")                                 \
-	X(batches, "wake-ups that moved at least one frame")                      \
-	X(held, "frames that waited for more buffers")                            \
-	X(dropped_invalid, "frames refused: header, length or chain not allowed") \
-	X(dropped_no_room, "frames no posted buffer could hold")                  \
-	X(dropped_tap, "frames the TAP did not take, or that arrived unreadable") \
-	X(dropped_disabled, "frames discarded while the ring was disabled")       \
+#define RING_COUNTERS(X)                                                               \
+	X(frames, "frames moved between ring and TAP")                                 \
+	X(bytes, "bytes of those frames, without the virtio-net header")               \
+	X(kicks, "notifications from the driver")                                      \
+	X(calls, "interrupts sent to the driver")                                      \
+	X(batches, "wake-ups that moved at least one frame")                           \
+	X(held, "frames that waited for more buffers")                                 \
+	X(dropped_invalid, "frames refused: header, length or chain not allowed")      \
+	X(dropped_no_room, "frames no posted buffer could hold")                       \
+	X(dropped_tap, "frames the TAP did not take, or that arrived unreadable")      \
+	X(dropped_disabled, "frames discarded while the ring was disabled")            \
+	X(dropped_filtered, "frames for addresses or VLANs the guest did not ask for") \
 	X(breaks, "times the ring was broken by what the guest wrote")
 
 struct ring_stats {

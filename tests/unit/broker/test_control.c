@@ -16,7 +16,7 @@
 
 /* ---- the replaced monitor ---- */
 
-static struct tally tally = { .rings = 4 };
+static struct tally tally = { .rings = 5 };
 static const char *report;
 static unsigned restarts, counts;
 static void (*counted)(void *arg);
@@ -189,7 +189,7 @@ static void test_stats(void **state)
 	count_done();
 	doc = document(one);
 	json_decref(document(two));
-	assert_int_equal(json_array_size(json_object_get(doc, "rings")), 4);
+	assert_int_equal(json_array_size(json_object_get(doc, "rings")), 5);
 	ring = json_array_get(json_object_get(doc, "rings"), 3);
 	assert_int_equal(integer(ring, "ring"), 3);
 	assert_int_equal(integer(ring, "pair"), 1);
@@ -197,6 +197,8 @@ static void test_stats(void **state)
 	assert_string_equal(string(ring, "state"), "running");
 	assert_int_equal(integer(ring, "frames"), 42);
 	assert_int_equal(integer(ring, "breaks"), 0);
+	assert_string_equal(string(json_array_get(json_object_get(doc, "rings"), 4), "direction"),
+			    "ctrl");
 	ring = json_array_get(json_object_get(doc, "rings"), 0);
 	assert_true(integer(ring, "bytes") == INT64_MAX);
 	json_decref(doc);

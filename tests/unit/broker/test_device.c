@@ -1,6 +1,7 @@
 /* device: every message in every state, answers that nobody asked for, deadlines, hang-ups; a
  * device that breaks a rule is killed and its connection ended. The test is the device. */
 #include "broker/device.h"
+#include "broker/tally.h"
 #include "lib/event.h"
 #include "lib/fd.h"
 #include "lib/util.h"
@@ -379,9 +380,9 @@ static void test_closing_accounts(void **state)
 {
 	(void)state;
 	reach(DEVICE_SERVING);
-	for (uint32_t i = 0; i < 2 * PAIRS; i++)
+	for (uint32_t i = 0; i < tally_rings(PAIRS); i++)
 		say((struct channel_msg){ .type = CHANNEL_STATS, .stats = { .ring = i } });
-	assert_int_equal(heard.stats, 2 * PAIRS);
+	assert_int_equal(heard.stats, tally_rings(PAIRS));
 	assert_int_equal(device.state, DEVICE_SERVING);
 	say((struct channel_msg){ .type = CHANNEL_STATS });
 	assert_killed(DEVICE_SERVING);

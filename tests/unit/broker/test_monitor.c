@@ -691,7 +691,7 @@ static void test_counters_are_summed(void **state)
 	takes_connection(1);
 	assert_int_equal(monitor_count(monitor, counted, NULL), 0);
 	assert_int_equal(monitor_count(monitor, counted, NULL), -EBUSY);
-	for (uint32_t ring = 0; ring < 2 * PAIRS; ring++) {
+	for (uint32_t ring = 0; ring < tally_rings(PAIRS); ring++) {
 		assert_int_equal(order(1, &ask), CHANNEL_ASK_STATS);
 		assert_int_equal(ask.ask_stats.ring, ring);
 		told.seq = ask.seq;

@@ -40,10 +40,12 @@ static void features(void **state)
 	assert_int_equal(always, net_features(&setup) & always);
 	assert_int_equal(SENDS | RECEIVES, net_features(&setup) & (SENDS | RECEIVES));
 	assert_true(net_features(&setup) & B(MQ));
-	assert_false(net_features(&setup) & (B(CTRL_VQ)));
+	assert_true(net_features(&setup) & B(CTRL_VQ));
+	assert_true(net_features(&setup) & B(CTRL_GUEST_OFFLOADS));
 	one.pairs = 1;
 	assert_false(net_features(&one) & B(MQ));
 	one.tap_offloads = 0;
+	assert_false(net_features(&one) & B(CTRL_GUEST_OFFLOADS));
 	assert_int_equal(0, net_features(&one) & (SENDS | RECEIVES));
 	one.tap_offloads = TUN_F_CSUM;
 	assert_int_equal(B(CSUM) | B(GUEST_CSUM), net_features(&one) & (SENDS | RECEIVES));

@@ -1,0 +1,363 @@
+/*
+ * Commands of the guest's driver. Runs in the control thread; trusts nothing in the ring: a command
+ * is copied whole into private memory, meets its row in the table, and is carried out from there.
+ * One that is refused changes nothing and is answered ERR; a chain that cannot be a command breaks
+ * the ring.
+ */
+#include "device/net_ctrl.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "device/guest.h"
+#include "lib/tun.h"
+#include "lib/util.h"
+
+#define CTRL_BUDGET 64 /* commands a turn: front-end, broker and workers wait no longer than that \
+			*/
+#define ACK_OK	0
+#define ACK_ERR 1
+
+#define GUEST_OFFLOADS                                                         \
+	(BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | \
+	 BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) |  \
+	 BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6))
+
+static void publish(struct net_ctrl *c)
+{
+	net_filter_publish(&c->box, &c->filter);
+}
+
+uint64_t net_ctrl_effective(const struct net_ctrl *c, uint64_t features)
+{
+	return features & ~c->filter.offloads_off;
+}
+
+static int offloads_set(struct net_ctrl *c, uint64_t wanted)
+{
+	return ioctl(c->tap, TUNSETOFFLOAD, (unsigned long)net_tap_offloads(wanted)) ? -EIO : 0;
+}
+
+/* ---- commands: data is private, its length is within the row's; 0 or -errno ---- */
+
+static int rx_mode(struct net_ctrl *c, bool *mode)
+{
+	if (c->data[0] > 1)
+		return -EINVAL;
+	*mode = c->data[0];
+	return 0;
+}
+
+static int rx_promisc(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.promisc);
+}
+
+static int rx_allmulti(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.allmulti);
+}
+
+static int rx_alluni(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.alluni);
+}
+
+static int rx_nomulti(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.nomulti);
+}
+
+static int rx_nouni(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.nouni);
+}
+
+static int rx_nobcast(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return rx_mode(c, &c->filter.nobcast);
+}
+
+/* Takes a table off [*at, end): a count, then so many addresses. */
+static int table_take(struct net_filter_table *t, const uint8_t **at, const uint8_t *end)
+{
+	uint32_t n;
+
+	if ((size_t)(end - *at) < sizeof(n))
+		return -EINVAL;
+	memcpy(&n, *at, sizeof(n));
+	*at += sizeof(n);
+	if (n > (size_t)(end - *at) / 6)
+		return -EINVAL;
+	t->count = min_of(n, (uint32_t)(NET_FILTER_MACS + 1));
+	memcpy(t->macs, *at, 6ul * min_of(n, (uint32_t)NET_FILTER_MACS));
+	*at += 6ul * n;
+	return 0;
+}
+
+static int mac_tables(struct net_ctrl *c, size_t len)
+{
+	struct net_filter_table uni = { 0 }, multi = { 0 };
+	const uint8_t *at = c->data, *end = c->data + len;
+
+	if (table_take(&uni, &at, end) || table_take(&multi, &at, end) || at != end)
+		return -EINVAL;
+	c->filter.uni = uni;
+	c->filter.multi = multi;
+	return 0;
+}
+
+static int mac_set(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	if (c->data[0] & 1)
+		return -EINVAL; /* nobody is a group */
+	memcpy(c->filter.mac, c->data, 6);
+	memcpy(c->setup->mac, c->data, 6);
+	return 0;
+}
+
+static int vlan_set(struct net_ctrl *c, bool on)
+{
+	unsigned int id = c->data[0] | (unsigned int)c->data[1] << 8;
+	uint64_t bit = 1ull << (id % 64);
+
+	if (id > 4095)
+		return -EINVAL;
+	c->filter.by_vlan = true;
+	c->filter.vlans[id / 64] =
+		on ? c->filter.vlans[id / 64] | bit : c->filter.vlans[id / 64] & ~bit;
+	return 0;
+}
+
+static int vlan_add(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return vlan_set(c, true);
+}
+
+static int vlan_del(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	return vlan_set(c, false);
+}
+
+static int pairs_set(struct net_ctrl *c, size_t len)
+{
+	unsigned int n = c->data[0] | (unsigned int)c->data[1] << 8;
+
+	(void)len;
+	if (!n || n > c->setup->pairs)
+		return -EINVAL;
+	c->lifecycle->active = n; /* the broker is told in the next turn */
+	return 0;
+}
+
+static int guest_offloads(struct net_ctrl *c, size_t len)
+{
+	uint64_t features = c->lifecycle->features, wanted;
+	int rc;
+
+	memcpy(&wanted, c->data, len);
+	if (wanted & ~(features & GUEST_OFFLOADS))
+		return -EINVAL;
+	rc = offloads_set(c, wanted);
+	if (!rc)
+		c->filter.offloads_off = features & GUEST_OFFLOADS & ~wanted;
+	return rc;
+}
+
+#define CLASS_RX       0
+#define CLASS_MAC      1
+#define CLASS_VLAN     2
+#define CLASS_MQ       4
+#define CLASS_OFFLOADS 5
+
+static const struct command {
+	uint8_t class, command, feature; /* feature: what must have been negotiated */
+	uint32_t min, max;		 /* bytes of data */
+	int (*run)(struct net_ctrl *c, size_t len);
+} commands[] = {
+	{ CLASS_RX, 0, VIRTIO_NET_F_CTRL_RX, 1, 1, rx_promisc },
+	{ CLASS_RX, 1, VIRTIO_NET_F_CTRL_RX, 1, 1, rx_allmulti },
+	{ CLASS_RX, 2, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, 1, rx_alluni },
+	{ CLASS_RX, 3, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, 1, rx_nomulti },
+	{ CLASS_RX, 4, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, 1, rx_nouni },
+	{ CLASS_RX, 5, VIRTIO_NET_F_CTRL_RX_EXTRA, 1, 1, rx_nobcast },
+	{ CLASS_MAC, 0, VIRTIO_NET_F_CTRL_RX, 8, NET_CTRL_DATA_MAX, mac_tables },
+	{ CLASS_MAC, 1, VIRTIO_NET_F_CTRL_MAC_ADDR, 6, 6, mac_set },
+	{ CLASS_VLAN, 0, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_add },
+	{ CLASS_VLAN, 1, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_del },
+	{ CLASS_MQ, 0, VIRTIO_NET_F_MQ, 2, 2, pairs_set },
+	{ CLASS_OFFLOADS, 0, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, 8, guest_offloads },
+};
+
+static const struct command *command_find(uint8_t class, uint8_t command)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (commands[i].class == class && commands[i].command == command)
+			return &commands[i];
+	return NULL;
+}
+
+static int command_run(struct net_ctrl *c, const uint8_t head[2], size_t len)
+{
+	const struct command *command = command_find(head[0], head[1]);
+	int rc;
+
+	if (!command || !(c->lifecycle->features & BIT_ULL(command->feature)))
+		return -EOPNOTSUPP;
+	if (len < command->min || len > command->max)
+		return -EINVAL;
+	rc = command->run(c, len);
+	if (!rc)
+		publish(c);
+	return rc;
+}
+
+/* ---- the ring ---- */
+
+/* Copies `len` bytes out of the chain's readable pieces, from where the last copy ended. */
+static struct iovec *pieces_copy(struct iovec *iov, void *dst, size_t len)
+{
+	while (len) {
+		size_t n = min_of(len, iov->iov_len);
+
+		guest_copy_in(dst, iov->iov_base, n);
+		dst = ptr_add(dst, n);
+		iov->iov_base = ptr_add(iov->iov_base, n);
+		iov->iov_len -= n;
+		len -= n;
+		if (!iov->iov_len)
+			iov++;
+	}
+	return iov;
+}
+
+static void answer_write(struct queue *q, const struct iovec *iov, uint8_t ack)
+{
+	guest_copy_out(iov->iov_base, &ack, sizeof(ack));
+	if (q->dirty)
+		dirty_mark(q->dirty, memory_reverse(q->ring.mem, iov->iov_base), sizeof(ack));
+}
+
+static int ctrl_one(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	struct net_ctrl *c = p->control;
+	struct chain chain = { .iov = p->tx_iov, .room = PAIR_PIECES };
+	int rc = ring_pop(&q->ring, &chain);
+	struct iovec *data;
+	uint8_t head[2];
+	size_t len;
+
+	if (rc <= 0)
+		return rc;
+	/* Without a class and a command, or without a place for the answer, it is none. */
+	if (chain.too_long || chain.out_bytes < sizeof(head) || !chain.in)
+		return -EINVAL;
+	len = chain.out_bytes - sizeof(head);
+	data = pieces_copy(chain.iov, head, sizeof(head));
+	rc = -EMSGSIZE;
+	if (chain.out_bytes - sizeof(head) <= sizeof(c->data)) {
+		pieces_copy(data, c->data, len);
+		rc = command_run(c, head, len);
+	}
+	answer_write(q, chain.iov + chain.out, rc ? ACK_ERR : ACK_OK);
+	ring_push(&q->ring, chain.head, chain.slots, 1);
+	stat_add(q->stats.frames, 1);
+	stat_add(q->stats.bytes, chain.out_bytes);
+	if (rc)
+		stat_add(q->stats.dropped_invalid, 1);
+	return 1;
+}
+
+int net_ctrl_run(struct pair *p)
+{
+	struct queue *q = &p->queues[PAIR_RX];
+	unsigned int n = 0;
+	int rc = 0;
+
+	if (!q->enabled)
+		return 0;
+	ring_disarm(&q->ring);
+	q->ring.work = 0;
+	while (n < CTRL_BUDGET && q->ring.work < PAIR_WORK) {
+		rc = ctrl_one(p);
+		if (rc < 0 || (!rc && !ring_arm(&q->ring)))
+			break;
+		n += rc > 0;
+	}
+	queue_flush(q);
+	return rc < 0 ? rc : n == CTRL_BUDGET || q->ring.work >= PAIR_WORK;
+}
+
+/* ---- between the ring and the control thread ---- */
+
+static void forget(struct net_ctrl *c)
+{
+	memcpy(c->setup->mac, c->mac, sizeof(c->mac));
+	net_filter_default(&c->filter, c->mac);
+	publish(c);
+	c->lifecycle->active = c->setup->pairs;
+}
+
+/* A ring that nothing was ever taken from belongs to a driver that has said nothing yet: all
+ * passes, and one pair is in use until it says more (5.1.6.5.5). One that goes on elsewhere in its
+ * indices is that of a driver that was paused. */
+static void started(struct net_ctrl *c)
+{
+	bool narrowed = c->filter.offloads_off;
+
+	if (!ring_fresh(&c->worker->pair.queues[PAIR_RX].ring))
+		return;
+	forget(c);
+	if (narrowed)
+		offloads_set(c, c->lifecycle->features);
+	c->lifecycle->active = 1;
+}
+
+void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
+		   struct net_setup *setup, int tap)
+{
+	static _Thread_local struct memory_guard guard;
+
+	memory_guard = &guard;
+	c->worker = worker;
+	c->lifecycle = lifecycle;
+	c->setup = setup;
+	c->tap = tap;
+	worker->pair.control = c;
+	memcpy(c->mac, setup->mac, sizeof(c->mac));
+	forget(c);
+}
+
+void net_ctrl_features(struct net_ctrl *c, uint64_t features)
+{
+	if (!(features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ)))
+		forget(c);
+}
+
+bool net_ctrl_poll(const struct net_ctrl *c, struct pollfd fds[NET_CTRL_FDS])
+{
+	const struct queue *q = &c->worker->pair.queues[PAIR_RX];
+
+	fds[0] = (struct pollfd){ .fd = c->worker->box.command_fd, .events = POLLIN };
+	fds[1] = (struct pollfd){ .fd = worker_kick_fd(c->worker, PAIR_RX), .events = POLLIN };
+	return q->running && q->enabled && q->fds.kick < 0;
+}
+
+bool net_ctrl_ready(struct net_ctrl *c, const struct pollfd fds[NET_CTRL_FDS])
+{
+	worker_kicked(c->worker, PAIR_RX, fds[1].revents);
+	if (fds[0].revents && worker_obey(c->worker) && c->worker->command.order == WORKER_START)
+		started(c);
+	return worker_turn(c->worker, PAIR_RX, net_ctrl_run);
+}

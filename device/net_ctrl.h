@@ -1,0 +1,46 @@
+/*
+ * The network device's control queue (virtio 1.3, 5.1.6.5), for front-ends that pass it through.
+ * Run by the control thread and not by a worker: commands are rare, what they change is the control
+ * thread's (the TAP's offloads, the broker's queues), and no worker need stop for them. To
+ * lifecycle.c it is one more ring, of a "worker" that has no thread: it is posted commands like the
+ * others and obeys them in the control thread's next turn.
+ */
+#ifndef AIRLOCK_DEVICE_NET_CTRL_H
+#define AIRLOCK_DEVICE_NET_CTRL_H
+
+#include <poll.h>
+
+#include "device/lifecycle.h"
+#include "device/net_filter.h"
+
+#define NET_CTRL_FDS	  2	/* to poll: its mailbox, its kick */
+#define NET_CTRL_POLL_MS  10	/* without a kick descriptor it is looked at this often */
+#define NET_CTRL_DATA_MAX 65536 /* bytes of a command behind class and command */
+
+struct net_ctrl {
+	struct worker *worker; /* without a thread */
+	struct lifecycle *lifecycle;
+	struct net_setup *setup;
+	int tap;	/* borrowed: a queue for TUNSETOFFLOAD */
+	uint8_t mac[6]; /* what the administrator gave; a guest may take another */
+	struct net_filter filter;
+	struct net_filter_box box; /* what the workers see of it */
+	uint8_t data[NET_CTRL_DATA_MAX];
+};
+
+/* When a connection is served: everything passes, every pair is in use. */
+void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
+		   struct net_setup *setup, int tap);
+/* What to poll for; and whether its ring wants to be looked at without being asked. */
+bool net_ctrl_poll(const struct net_ctrl *c, struct pollfd fds[NET_CTRL_FDS]);
+/* Obeys lifecycle.c and serves the guest's commands, some at a time. True: there are more. */
+bool net_ctrl_ready(struct net_ctrl *c, const struct pollfd fds[NET_CTRL_FDS]);
+/* SET_FEATURES: without a control queue nothing that was ever said on one counts. */
+void net_ctrl_features(struct net_ctrl *c, uint64_t features);
+/* Of these negotiated features, those in force. */
+uint64_t net_ctrl_effective(const struct net_ctrl *c, uint64_t features);
+
+/* One turn of the ring, as net_tx_run(). */
+int net_ctrl_run(struct pair *p);
+
+#endif
