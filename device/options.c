@@ -116,17 +116,48 @@ static void mac(struct options *o, const char *text)
 		o->net.mac[i] = (uint8_t)b[i];
 }
 
+/* All names that the launcher may be given are known; two of the layers are ours. */
 static void degraded(struct options *o, const char *text)
 {
-	static const char *const ours[] = { "seccomp", "landlock" };
-	bool *const flags[] = { &o->without_seccomp, &o->without_landlock };
+	bool other;
+	const struct {
+		const char *name;
+		bool *flag;
+	} layers[] = {
+		{ "seccomp", &o->without_seccomp },
+		{ "landlock", &o->without_landlock },
+		{ "user", &other },
+		{ "mount", &other },
+		{ "pid", &other },
+		{ "net", &other },
+		{ "ipc", &other },
+		{ "uts", &other },
+		{ "cgroup", &other },
+		{ "root", &other },
+		{ "rlimits", &other },
+	};
 
-	for (size_t len; *text; text += len + (text[len] == ',')) {
-		len = strcspn(text, ",");
-		for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
-			if (strlen(ours[i]) == len && !strncmp(text, ours[i], len))
-				*flags[i] = true;
+	for (const char *at = text; *at;) {
+		size_t len = strcspn(at, ","), i = 0;
+
+		while (i < ARRAY_SIZE(layers) &&
+		       (strlen(layers[i].name) != len || strncmp(at, layers[i].name, len)))
+			i++;
+		if (i == ARRAY_SIZE(layers))
+			die(2, "--allow-degraded=%s: no layer is called %.*s", text, (int)len, at);
+		*layers[i].flag = true;
+		at += len + (at[len] == ',');
 	}
+}
+
+/* A TAP queue that blocked would stop its worker; nobody can see to it once the filters are on. */
+static int queue(const char *text)
+{
+	int fd = descriptor("tap-fd", text), flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+		die(2, "--tap-fd=%s: cannot be made non-blocking: %s", text, strerror(errno));
+	return fd;
 }
 
 static void option_take(struct options *o, int c)
@@ -138,7 +169,7 @@ static void option_take(struct options *o, int c)
 	case OPT_TAP:
 		if (o->ntaps == ARRAY_SIZE(o->taps))
 			die(2, "--tap-fd=%s: at most %zu queue pairs", optarg, ARRAY_SIZE(o->taps));
-		o->taps[o->ntaps++] = descriptor("tap-fd", optarg);
+		o->taps[o->ntaps++] = queue(optarg);
 		break;
 	case OPT_CHANNEL:
 		o->channel = descriptor("channel-fd", optarg);

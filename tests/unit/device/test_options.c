@@ -1,0 +1,196 @@
+/*
+ * The command line of airlock-device, in processes of their own: what is taken, and that every
+ * mistake ends with 2 and one line that names the option.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "device/options.h"
+#include "lib/util.h"
+
+#define ARGS 12
+
+static struct options parsed;
+static char said[2048];
+
+/* Parses in a child with descriptors 10 to 13 open and hands back what it made; the exit status. */
+static int parse(const char *const *args)
+{
+	char *argv[ARGS + 2] = { (char *)"airlock-device" };
+	int results[2], texts[2], argc = 1, status;
+	size_t len = 0;
+	ssize_t n;
+	pid_t pid;
+
+	while (args[argc - 1]) {
+		argv[argc] = (char *)args[argc - 1];
+		argc++;
+	}
+	assert_int_equal(0, pipe(results));
+	assert_int_equal(0, pipe(texts));
+	pid = fork();
+	if (!pid) {
+		struct options o;
+		int event[2];
+
+		dup2(texts[1], STDERR_FILENO);
+		dup2(texts[1], STDOUT_FILENO);
+		if (pipe(event))
+			_exit(99);
+		for (int fd = 10; fd < 14; fd++)
+			if (fcntl(fd, F_GETFD) < 0)
+				dup2(event[0], fd);
+		close(texts[1]);
+		options_parse(&o, argc, argv);
+		if (write(results[1], &o, sizeof(o)) != sizeof(o))
+			_exit(98);
+		_exit(0);
+	}
+	close(results[1]);
+	close(texts[1]);
+	memset(&parsed, 0, sizeof(parsed));
+	n = read(results[0], &parsed, sizeof(parsed));
+	while ((n = read(texts[0], said + len, sizeof(said) - 1 - len)) > 0)
+		len += (size_t)n;
+	said[len] = '\0';
+	close(results[0]);
+	close(texts[0]);
+	assert_int_equal(pid, waitpid(pid, &status, 0));
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+#define PARSE(...) parse((const char *const[]){ __VA_ARGS__, NULL })
+#define FILTERS	   "--filter-fd=control:12", "--filter-fd=worker:13"
+
+static void with_a_channel(void **state)
+{
+	(void)state;
+	assert_int_equal(0, PARSE("--channel-fd=10", FILTERS));
+	assert_int_equal(10, parsed.channel);
+	assert_int_equal(-1, parsed.socket);
+	assert_int_equal(12, parsed.filters[FILTER_CONTROL]);
+	assert_int_equal(13, parsed.filters[FILTER_WORKER]);
+	assert_int_equal(1, parsed.net.pairs);
+	assert_int_equal(1024, parsed.net.queue_size);
+	assert_int_equal(1500, parsed.net.mtu);
+	assert_false(parsed.require_sealed || parsed.without_seccomp || parsed.without_landlock);
+
+	assert_int_equal(0, PARSE("--channel-fd", "10", FILTERS, "--queue-pairs=128",
+				  "--queue-size=32768", "--mtu=9000", "--mac=02:00:5e:AB:cd:ef",
+				  "--require-sealed"));
+	assert_int_equal(128, parsed.net.pairs);
+	assert_int_equal(32768, parsed.net.queue_size);
+	assert_int_equal(9000, parsed.net.mtu);
+	assert_memory_equal("\x02\x00\x5e\xab\xcd\xef", parsed.net.mac, 6);
+	assert_true(parsed.require_sealed);
+}
+
+static void with_a_socket(void **state)
+{
+	(void)state;
+	assert_int_equal(0, PARSE("--fd=10", "--tap-fd=11", "--tap-fd=12", FILTERS));
+	assert_int_equal(10, parsed.socket);
+	assert_int_equal(2, parsed.ntaps);
+	assert_int_equal(2, parsed.net.pairs); /* as many as there are queues */
+	assert_int_equal(12, parsed.taps[1]);
+}
+
+static void degraded_layers(void **state)
+{
+	(void)state;
+	assert_int_equal(0, PARSE("--channel-fd=10", "--allow-degraded=seccomp"));
+	assert_true(parsed.without_seccomp);
+	assert_false(parsed.without_landlock);
+	assert_int_equal(0, PARSE("--channel-fd=10",
+				  "--allow-degraded=user,mount,pid,net,ipc,uts,cgroup,root,"
+				  "landlock,rlimits,seccomp"));
+	assert_true(parsed.without_seccomp && parsed.without_landlock);
+}
+
+static void mistakes(void **state)
+{
+	static const struct {
+		const char *args[ARGS], *says;
+	} rows[] = {
+		{ { "--channel-fd=10" }, "--filter-fd" },
+		{ { "--channel-fd=10", "--filter-fd=control:12" }, "--filter-fd" },
+		{ { FILTERS }, "--channel-fd" },
+		{ { "--channel-fd=10", "--fd=11", "--tap-fd=12", FILTERS }, "--channel-fd" },
+		{ { "--fd=10", FILTERS }, "--tap-fd" },
+		{ { "--channel-fd=10", "--tap-fd=11", FILTERS }, "--tap-fd" },
+		{ { "--channel-fd=99", FILTERS }, "--channel-fd=99" },
+		{ { "--channel-fd=2", FILTERS }, "--channel-fd=2" },
+		{ { "--channel-fd=-1", FILTERS }, "--channel-fd=-1" },
+		{ { "--channel-fd=", FILTERS }, "--channel-fd=" },
+		{ { "--channel-fd=10x", FILTERS }, "--channel-fd=10x" },
+		{ { "--channel-fd=99999999999999999999", FILTERS }, "--channel-fd=" },
+		{ { "--channel-fd=10", "--filter-fd=broker:12" }, "--filter-fd=broker:12" },
+		{ { "--channel-fd=10", "--filter-fd=12" }, "--filter-fd=12" },
+		{ { "--channel-fd=10", FILTERS, "--queue-pairs=0" }, "--queue-pairs=0" },
+		{ { "--channel-fd=10", FILTERS, "--queue-pairs=129" }, "--queue-pairs=129" },
+		{ { "--channel-fd=10", FILTERS, "--queue-size=100" }, "--queue-size=100" },
+		{ { "--channel-fd=10", FILTERS, "--queue-size=65536" }, "--queue-size=65536" },
+		{ { "--channel-fd=10", FILTERS, "--mtu=67" }, "--mtu=67" },
+		{ { "--channel-fd=10", FILTERS, "--mtu=65536" }, "--mtu=65536" },
+		{ { "--channel-fd=10", FILTERS, "--mac=01:00:00:00:00:01" }, "--mac=01:" },
+		{ { "--channel-fd=10", FILTERS, "--mac=02:00:00:00:00" }, "--mac=02:" },
+		{ { "--channel-fd=10", FILTERS, "--mac=02:00:00:00:00:01:02" }, "--mac=02:" },
+		{ { "--channel-fd=10", FILTERS, "--mac=" }, "--mac=" },
+		{ { "--channel-fd=10", FILTERS, "--allow-degraded=sandbox" },
+		  "--allow-degraded=sandbox" },
+		{ { "--channel-fd=10", FILTERS, "--allow-degraded=seccomp,,user" },
+		  "--allow-degraded=" },
+		{ { "--channel-fd=10", FILTERS, "more" }, "more" },
+		{ { "--channel-fd=10", FILTERS, "--socket-path=/x" }, "--socket-path" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		print_message("# %s %s\n", rows[i].args[0], rows[i].says);
+		assert_int_equal(2, parse(rows[i].args));
+		assert_non_null(strstr(said, rows[i].says));
+		assert_ptr_equal(said + strlen(said) - 1, strchr(said, '\n'));
+	}
+}
+
+static void taps_do_not_block(void **state)
+{
+	int fds[2];
+
+	(void)state;
+	assert_int_equal(0, pipe(fds));
+	assert_int_equal(11, dup2(fds[0], 11)); /* which the child inherits, open file and all */
+	assert_int_equal(0, PARSE("--fd=10", "--tap-fd=11", FILTERS));
+	assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+	close(11);
+}
+
+static void words(void **state)
+{
+	(void)state;
+	assert_int_equal(0, PARSE("--help"));
+	assert_non_null(strstr(said, "--filter-fd=ROLE:N"));
+	assert_int_equal(0, PARSE("--version"));
+	assert_ptr_equal(said, strstr(said, "airlock-device "));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(with_a_channel),    cmocka_unit_test(with_a_socket),
+		cmocka_unit_test(taps_do_not_block), cmocka_unit_test(degraded_layers),
+		cmocka_unit_test(mistakes),	     cmocka_unit_test(words),
+	};
+
+	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+}
