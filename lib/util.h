@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define ARRAY_SIZE(a)		     (sizeof(a) / sizeof((a)[0]))
-#define container_of(p, type, field) ((type *)((char *)(p)-offsetof(type, field)))
+#define container_of(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
 #define min_of(a, b)		     ((a) < (b) ? (a) : (b))
 #define max_of(a, b)		     ((a) > (b) ? (a) : (b))
 

@@ -7,6 +7,9 @@
 #include "frontend/server.h"
 #include "tests/unit/frontend/bench.h"
 
+#define BAR0   AIRLOCK_BAR0
+#define CONFIG AIRLOCK_CONFIG
+
 static struct server s;
 static struct bench b;
 static int client; /* our end of the connection */
@@ -155,14 +158,22 @@ static uint32_t unmap(uint64_t address, uint64_t size, uint32_t flags)
 	return ask(VFU_DMA_UNMAP, &u, sizeof(u), NULL, 0);
 }
 
-static uint32_t region_write(uint32_t region, uint64_t offset, uint64_t value, uint32_t count)
+/* A head and what follows it, as one payload. */
+static const void *joined(const void *head, size_t len, const void *rest, size_t more)
 {
-	struct {
-		struct vfu_region r;
-		uint64_t value;
-	} m = { { .offset = offset, .region = region, .count = count }, value };
+	static _Alignas(8) uint8_t payload[VFU_PAYLOAD_MAX];
 
-	return ask(VFU_REGION_WRITE, &m, sizeof(m.r) + count, NULL, 0);
+	memcpy(payload, head, len);
+	memcpy(payload + len, rest, more);
+	return payload;
+}
+
+static uint32_t region_write(uint32_t region, uint64_t offset, uint64_t bytes, uint32_t count)
+{
+	const struct vfu_region r = { .offset = offset, .region = region, .count = count };
+
+	return ask(VFU_REGION_WRITE, joined(&r, sizeof(r), &bytes, count), sizeof(r) + count, NULL,
+		   0);
 }
 
 static uint32_t region_read(uint32_t region, uint64_t offset, uint32_t count)
@@ -180,9 +191,6 @@ static uint64_t value(uint32_t region, uint64_t offset, uint32_t count)
 	memcpy(&v, reply.payload + sizeof(struct vfu_region), count);
 	return v;
 }
-
-#define BAR0   AIRLOCK_BAR0
-#define CONFIG AIRLOCK_CONFIG
 
 /* A driver in the VMM's guest. */
 static void run(void)
@@ -357,16 +365,16 @@ static void a_slow_message_ends_at_its_deadline(void **state)
 
 static void without_reply(void **state)
 {
-	struct {
-		struct vfu_region r;
-		uint8_t value;
-	} m = { { .offset = 0x14, .region = BAR0, .count = 1 }, S_ACK };
+	struct vfu_region r = { .offset = 0x14, .region = BAR0, .count = 1 };
+	const uint8_t bytes = S_ACK;
 
 	(void)state;
 	hello();
-	send_message(VFU_REGION_WRITE, VFU_NO_REPLY, &m, sizeof(m.r) + 1, NULL, 0);
-	m.r.region = 99; /* an error that nobody hears of */
-	send_message(VFU_REGION_WRITE, VFU_NO_REPLY, &m, sizeof(m.r) + 1, NULL, 0);
+	send_message(VFU_REGION_WRITE, VFU_NO_REPLY, joined(&r, sizeof(r), &bytes, 1),
+		     sizeof(r) + 1, NULL, 0);
+	r.region = 99; /* an error that nobody hears of */
+	send_message(VFU_REGION_WRITE, VFU_NO_REPLY, joined(&r, sizeof(r), &bytes, 1),
+		     sizeof(r) + 1, NULL, 0);
 	assert_int_equal(S_ACK, value(BAR0, 0x14, 1));
 }
 
@@ -738,12 +746,11 @@ static void a_client_that_goes_at_any_byte(void **state)
 
 static uint32_t feature(uint32_t flags, uint32_t state, bool with_state)
 {
-	struct {
-		struct vfu_feature f;
-		uint32_t state, fd;
-	} m = { { .argsz = 64, .flags = flags }, state, 0 };
+	const struct vfu_feature f = { .argsz = 64, .flags = flags };
+	const uint32_t data[2] = { state, 0 };
+	size_t more = with_state ? sizeof(data) : 0;
 
-	return ask(VFU_FEATURE, &m, sizeof(m.f) + (with_state ? 8 : 0), NULL, 0);
+	return ask(VFU_FEATURE, joined(&f, sizeof(f), data, more), sizeof(f) + more, NULL, 0);
 }
 
 #define GET   (1u << 16)
@@ -794,15 +801,14 @@ static void a_state_travels(void **state)
 
 static void a_bad_state_is_refused_until_reset(void **state)
 {
-	struct {
-		struct vfu_data d;
-		uint8_t junk[100];
-	} m = { { .argsz = 8, .size = 100 }, { 1, 2, 3 } };
+	const uint8_t junk[100] = { 1, 2, 3 };
+	const struct vfu_data data = { .argsz = sizeof(data), .size = sizeof(junk) };
 
 	(void)state;
 	hello();
 	assert_int_equal(0, feature(2 | SET, MIGRATION_RESUMING, true));
-	assert_int_equal(0, ask(VFU_MIG_WRITE, &m, sizeof(m), NULL, 0));
+	assert_int_equal(0, ask(VFU_MIG_WRITE, joined(&data, sizeof(data), junk, sizeof(junk)),
+				sizeof(data) + sizeof(junk), NULL, 0));
 	assert_int_equal(EINVAL, feature(2 | SET, MIGRATION_RUNNING, true));
 	assert_int_equal(EINVAL, feature(2 | SET, MIGRATION_RUNNING, true));
 	assert_int_equal(0, ask(VFU_RESET, "", 0, NULL, 0));
