@@ -25,7 +25,7 @@ int dirty_new(const struct vu_log *log, int fd, struct dirty **out)
 	struct stat st;
 	void *base;
 
-	if (!log->size || log->size > LOG_MAX || log->offset & 7)
+	if (!log->size || log->size > LOG_MAX)
 		return -EINVAL;
 	if (syscall(SYS_fstat, fd, &st))
 		return -errno;
@@ -37,7 +37,7 @@ int dirty_new(const struct vu_log *log, int fd, struct dirty **out)
 		    (off_t)(log->offset - head));
 	if (base == MAP_FAILED)
 		return -ENOMEM;
-	*d = (struct dirty){ ptr_add(base, head), log->size, base, log->size + head };
+	*d = (struct dirty){ ptr_add(base, head), log->size, base };
 	*out = d;
 	return 0;
 }
@@ -46,7 +46,7 @@ void dirty_free(struct dirty *d)
 {
 	if (!d)
 		return;
-	munmap(d->base, d->len);
+	munmap(d->base, (size_t)(d->bits - (uint8_t *)d->base) + d->len);
 	d->base = NULL;
 }
 
@@ -54,13 +54,12 @@ void dirty_mark(const struct dirty *d, uint64_t gpa, uint64_t len)
 {
 	uint64_t page = gpa >> PAGE_SHIFT, last = (gpa + len - 1) >> PAGE_SHIFT;
 
-	for (; len && page <= last && page / 8 < (d->bytes & ~7ull); page++)
-		/* Relaxed: the front-end reads the log after it has stopped the rings, or looks
-		 * again. */
-		__atomic_fetch_or(&d->words[page / 64], 1ull << page % 64, __ATOMIC_RELAXED);
+	/* Relaxed: the front-end reads the log after it has stopped the rings, or looks again. */
+	for (; len && page <= last && page / 8 < d->len; page++)
+		__atomic_fetch_or(&d->bits[page / 8], 1 << page % 8, __ATOMIC_RELAXED);
 }
 
 bool dirty_covers(const struct dirty *d, uintptr_t addr)
 {
-	return d && addr >= (uintptr_t)d->base && addr - (uintptr_t)d->base < d->len;
+	return d && addr >= (uintptr_t)d->bits && addr - (uintptr_t)d->bits < d->len;
 }

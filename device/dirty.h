@@ -14,13 +14,12 @@
 #include "lib/vhost_user.h"
 
 struct dirty {
-	uint64_t *words; /* host address of the bitmap */
-	uint64_t bytes;
-	void *base; /* of its mapping */
-	uint64_t len;
+	uint8_t *bits; /* host address of the bitmap */
+	uint64_t len;  /* bytes */
+	void *base;    /* of its mapping; NULL: none */
 };
 
-/* Maps a log; fd stays the caller's. 0; -EINVAL range or alignment, -EBADF no regular file or too
+/* Maps a log; fd stays the caller's. 0; -EINVAL no size, -EBADF no regular file or too
  * short, -ENOMEM, -EBUSY while two are in use. */
 int dirty_new(const struct vu_log *log, int fd, struct dirty **out);
 void dirty_free(struct dirty *d);
