@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "broker/guard_page.h"
 #include "lib/util.h"
 
 /* The states of a ring as a device numbers them (lib/channel.h). */
@@ -75,14 +76,30 @@ static json_t *ring_object(const struct tally *tally, unsigned ring)
 	return object;
 }
 
-char *answer_stats(const struct tally *tally, const char *tap)
+static json_t *guard_object(const struct guard_page *guard)
 {
-	json_t *rings = json_array();
+	json_t *object = json_object();
+
+	json_object_set_new(object, "dropped_mac",
+			    counter(__atomic_load_n(&guard->dropped_mac, __ATOMIC_RELAXED)));
+	json_object_set_new(object, "dropped_arp",
+			    counter(__atomic_load_n(&guard->dropped_arp, __ATOMIC_RELAXED)));
+	json_object_set_new(object, "dropped_nd",
+			    counter(__atomic_load_n(&guard->dropped_nd, __ATOMIC_RELAXED)));
+	return object;
+}
+
+char *answer_stats(const struct tally *tally, const char *tap, const struct guard_page *guard)
+{
+	json_t *rings = json_array(), *stats;
 
 	for (unsigned i = 0; i < tally->rings; i++)
 		json_array_append_new(rings, ring_object(tally, i));
-	return text_of(json_pack("{s:s, s:i, s:o}", "tap", tap, "queue_pairs",
-				 (int)tally->rings / 2, "rings", rings));
+	stats = json_pack("{s:s, s:i, s:o}", "tap", tap, "queue_pairs", (int)tally->rings / 2,
+			  "rings", rings);
+	if (guard)
+		json_object_set_new(stats, "guard", guard_object(guard));
+	return text_of(stats);
 }
 
 char *answer_error(const char *words)

@@ -5,11 +5,13 @@
 #ifndef AIRLOCK_BROKER_ANSWER_H
 #define AIRLOCK_BROKER_ANSWER_H
 
+#include "broker/guard.h"
 #include "broker/monitor.h"
 
 /* socket_path: NULL when it was inherited. */
 char *answer_status(const struct monitor_status *status, const char *tap, const char *socket_path);
-char *answer_stats(const struct tally *tally, const char *tap);
+/* guard NULL: there is none. */
+char *answer_stats(const struct tally *tally, const char *tap, const struct guard_page *guard);
 char *answer_error(const char *words);
 char *answer_done(void);
 

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "broker/guard.h"
 #include "broker/layer.h"
 #include "broker/listen.h"
 #include "lib/util.h"
@@ -276,6 +277,11 @@ static int set_require_sealed(struct config *config, const char *value, char why
 	return 0;
 }
 
+static int set_guard(struct config *config, const char *value, char why[WHY_MAX])
+{
+	return guard_parse(value, &config->guard) ? refuse(why, "give mac, arp or mac,arp") : 0;
+}
+
 static int not_built(struct config *config, const char *value, char why[WHY_MAX])
 {
 	(void)config, (void)value;
@@ -314,11 +320,11 @@ static struct option_row {
 	{ "ready-fd", "N", set_ready_fd, "where to write READY=1" },
 	{ "log-level", "LEVEL", set_log_level, "error, warn, info or debug (info)" },
 	{ "require-sealed", NULL, set_require_sealed, "refuse guest memory that could shrink" },
+	{ "guard", "LIST", set_guard, "drop frames sent under another address: mac, arp" },
 	{ "print-capabilities", NULL, NULL, "QEMU's JSON object about this program" },
 	{ "help", NULL, NULL, "this" },
 	{ "version", NULL, NULL, "the version" },
 	{ "vfio-user-socket", "PATH", not_built, NULL },
-	{ "guard", "LIST", not_built, NULL },
 	{ "coalesce", "on|off", not_built, NULL },
 	{ "poll-us", "N", not_built, NULL },
 	{ "affinity", "LIST", not_built, NULL },

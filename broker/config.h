@@ -23,6 +23,7 @@ struct config {
 	struct tap_options tap;
 	unsigned queue_size;
 	uint8_t mac[6];
+	unsigned guard;		  /* GUARD_ bits */
 	const char *user, *group; /* NULL: an id of its own */
 	const char *policy_dir;	  /* NULL: installed or beside the program */
 	const char *control;	  /* NULL: none */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "broker/answer.h"
+#include "broker/guard.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -106,7 +107,8 @@ static void counted(void *arg)
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (control->clients[i].counting)
 			client_answer(&control->clients[i],
-				      answer_stats(tally, control->is.tap->name));
+				      answer_stats(tally, control->is.tap->name,
+						   guard_counts(control->is.guard)));
 }
 
 static void on_stats(struct client *client)

@@ -13,13 +13,15 @@
 #define CONTROL_LINE_MAX 32 /* of a request, with its end */
 
 struct control;
+struct guard;
 
 struct control_options {
 	struct loop *loop;
 	struct listener *listener;
 	struct monitor *monitor;
 	const struct tap *tap;
-	const char *socket_path; /* NULL: inherited */
+	const struct guard *guard; /* NULL: none */
+	const char *socket_path;   /* NULL: inherited */
 };
 
 /* While files can be opened: JSON's hash tables need randomness. NULL: no memory. */

@@ -62,6 +62,21 @@ static void ring_family_write(FILE *out, const json_t *stats, const char *name, 
 	ring_samples_write(out, stats, name);
 }
 
+static void guard_write(FILE *out, const json_t *stats, const char *tap)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (json_object_get(stats, "guard"), key, value) {
+		char family[64], sample[80];
+
+		snprintf(family, sizeof(family), "airlock_guard_%s", key);
+		snprintf(sample, sizeof(sample), "%s_total", family);
+		family_write(out, family, "counter", "frames that --guard did not let through");
+		tap_sample_write(out, sample, tap, json_integer_value(value));
+	}
+}
+
 void metrics_write(FILE *out, const json_t *stats, const json_t *status)
 {
 	const char *tap = json_string_value(json_object_get(stats, "tap"));
@@ -70,6 +85,7 @@ void metrics_write(FILE *out, const json_t *stats, const json_t *status)
 #define FAMILY(name, help) ring_family_write(out, stats, #name, help);
 	RING_COUNTERS(FAMILY)
 #undef FAMILY
+	guard_write(out, stats, tap);
 	family_write(out, "airlock_connections", "counter", "connections that were begun");
 	tap_sample_write(out, "airlock_connections_total", tap,
 			 json_integer_value(json_object_get(status, "connections")));

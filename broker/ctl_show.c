@@ -107,6 +107,19 @@ static void heads_show(FILE *out, const json_t *rings, size_t from, size_t to)
 	fputc('\n', out);
 }
 
+static void guard_show(FILE *out, const json_t *stats)
+{
+	const char *key;
+	json_t *value;
+
+	json_object_foreach (json_object_get(stats, "guard"), key, value) {
+		char title[64];
+
+		snprintf(title, sizeof(title), "guard %s", key);
+		fprintf(out, "%-18s %15lld\n", title, (long long)json_integer_value(value));
+	}
+}
+
 void show_stats(FILE *out, const json_t *stats, const json_t *before, double seconds)
 {
 	const json_t *rings = json_object_get(stats, "rings");
@@ -127,6 +140,7 @@ void show_stats(FILE *out, const json_t *stats, const json_t *before, double sec
 		if (to < n)
 			fputc('\n', out);
 	}
+	guard_show(out, stats);
 }
 
 /* ---- the sandbox report ---- */

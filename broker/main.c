@@ -14,6 +14,7 @@
 
 #include "broker/config.h"
 #include "broker/control.h"
+#include "broker/guard.h"
 #include "broker/ids.h"
 #include "broker/monitor.h"
 #include "broker/program.h"
@@ -38,6 +39,7 @@ static struct broker {
 	struct frontends frontends;
 	struct listener control_listener;
 	struct denial *denial;
+	struct guard *guard;
 	struct notify notify;
 	int report_fd, signal_fd;
 	struct spawner *spawner;
@@ -201,6 +203,9 @@ static int open_all(struct broker *b)
 		error = control_open(b);
 	if (error)
 		return error;
+	error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
+	if (error)
+		return error;
 	denial_watch(b);
 	notify_open(&b->notify, b->config.ready_fd);
 	return tap_configure(&b->tap, &b->config.tap);
@@ -278,6 +283,7 @@ static int supervise(struct broker *b)
 		.loop = &b->loop,
 		.listener = &b->control_listener,
 		.tap = &b->tap,
+		.guard = b->guard,
 		.socket_path = b->config.socket_path,
 	};
 
@@ -303,6 +309,7 @@ static void clean_up(struct broker *b)
 	spawner_stop(b->spawner);
 	frontends_close(&b->frontends);
 	listen_close(&b->control_listener);
+	guard_close(b->guard);
 	tap_close(&b->tap);
 	denial_close(b->denial);
 	notify_close(&b->notify);

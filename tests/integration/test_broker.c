@@ -114,7 +114,7 @@ static const struct usage {
 	{ "--allow-degraded=", NULL, 2 },
 	{ "--log-level=loud", NULL, 2 },
 	{ "--vfio-user-socket=/tmp/s", NULL, 2 },
-	{ "--guard=mac", NULL, 2 },
+	{ "--guard=mac,ip", NULL, 2 },
 	{ "--coalesce=on", NULL, 2 },
 	{ "--poll-us=5", NULL, 2 },
 	{ "--affinity=0", NULL, 2 },

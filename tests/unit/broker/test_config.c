@@ -1,6 +1,7 @@
 /* config: every option taken and refused, what options must be together, and that a refusal is one
  * line that names the option. */
 #include "broker/config.h"
+#include "broker/guard.h"
 #include "broker/layer.h"
 #include "lib/util.h"
 
@@ -104,6 +105,11 @@ static void test_all_values(void **state)
 	assert_string_equal(config.sandbox_report, "-");
 	assert_int_equal(config.log_level, LOG_DEBUG);
 	assert_true(config.require_sealed && config.client);
+	assert_int_equal(config.guard, 0);
+	assert_int_equal(PARSE(S, "--guard=mac"), CONFIG_GO_ON);
+	assert_int_equal(config.guard, GUARD_MAC);
+	assert_int_equal(PARSE(S, "--guard=arp,mac"), CONFIG_GO_ON);
+	assert_int_equal(config.guard, GUARD_MAC | GUARD_ARP);
 }
 
 /* Each is refused by a line that starts with the option. */
@@ -155,7 +161,10 @@ static void test_refused(void **state)
 		"--ready-fd=999",
 		"--log-level=loud",
 		"--vfio-user-socket=/v",
-		"--guard=mac",
+		"--guard=",
+		"--guard=mac,",
+		"--guard=ip",
+		"--guard=macarp",
 		"--coalesce=off",
 		"--poll-us=0",
 		"--affinity=1",
