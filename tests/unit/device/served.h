@@ -25,7 +25,8 @@ static struct served {
 	struct orders orders;
 	struct lifecycle lifecycle;
 	struct session session;
-	struct worker workers[PAIRS];
+	struct worker workers[PAIRS + 1]; /* the last has no thread: the control queue's */
+	struct net_ctrl control;
 	int answers, taps[PAIRS], wires[PAIRS];
 	int peer, broker; /* the other ends */
 	int over;	  /* what ended the connection, 0: it goes on */
@@ -73,6 +74,7 @@ static inline void workers_start(void)
 		while (!atomic_load(&served.workers[i].sealed))
 			usleep(100);
 	fd_drain(served.answers);
+	assert_int_equal(0, worker_init(&served.workers[PAIRS], PAIRS, served.answers));
 }
 
 static inline int served_open(void **state)
@@ -102,8 +104,11 @@ static inline int served_open(void **state)
 		served.wires[i] = pair[1];
 		served.workers[i].pair.rx.held_len = 0;
 	}
+	net_ctrl_init(&served.control, &served.workers[PAIRS], &served.lifecycle, &served.setup,
+		      served.taps[0]);
 	served.session = (struct session){ .lifecycle = &served.lifecycle,
 					   .setup = &served.setup,
+					   .control = &served.control,
 					   .orders = &served.orders,
 					   .taps = served.taps };
 	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
@@ -121,6 +126,9 @@ static inline int served_open(void **state)
 /* One round of what main.c does in turn(); false: nothing was left to do. */
 static inline bool served_round(void)
 {
+	enum {
+		CONTROL = 4
+	};
 	bool waiting = !lifecycle_idle(&served.lifecycle);
 	struct pollfd fds[] = {
 		{ .fd = served.answers, .events = POLLIN },
@@ -130,9 +138,12 @@ static inline bool served_round(void)
 		  .events = back_events(&served.session.back) },
 		{ .fd = served.over ? -1 : served.session.transfer.fd,
 		  .events = transfer_events(&served.session.transfer) },
+		[CONTROL] = { .fd = -1 },
+		{ .fd = -1 },
 	};
 	int rc = 0;
 
+	net_ctrl_poll(&served.control, &fds[CONTROL]);
 	lifecycle_attach(&served.lifecycle);
 	if (poll(fds, ARRAY_SIZE(fds), waiting ? 3000 : 0) <= 0) {
 		assert_false(waiting); /* a worker that does not answer */
@@ -151,6 +162,7 @@ static inline bool served_round(void)
 		back_ready(&served.session.back, fds[2].revents);
 	if (!rc && fds[3].revents)
 		rc = session_transfer(&served.session);
+	net_ctrl_ready(&served.control, &fds[CONTROL]);
 	if (rc)
 		served.over = rc;
 	return true;

@@ -63,7 +63,7 @@ static void two_at_a_time(void **state)
 	fd_close(&fd);
 }
 
-/* A log of 20 bytes at offset 4096 + 8: 128 pages in whole words, and nothing beside them. */
+/* A log of 20 bytes at offset 4096 + 8: 160 pages, and nothing beside them. */
 static void marks(void **state)
 {
 	static const struct {
@@ -77,13 +77,14 @@ static void marks(void **state)
 		{ 5000, 65536, 1, 17 },
 		{ 63 * 4096, 8192, 63, 2 },
 		{ 127 * 4096, 1, 127, 1 },
-		{ 127 * 4096, 1 << 20, 127, 1 },
-		{ 128 * 4096, 1, 0, 0 },
+		{ 127 * 4096, 1 << 20, 127, 33 },
+		{ 159 * 4096, 1, 159, 1 },
+		{ 160 * 4096, 1, 0, 0 },
 		{ 0, 0, 0, 0 },
 		{ UINT64_MAX, 1, 0, 0 },
 		{ UINT64_MAX, 2, 0, 0 },
 		{ UINT64_MAX - 4096, 1 << 20, 0, 0 },
-		{ 0, 1ull << 40, 0, 128 },
+		{ 0, 1ull << 40, 0, 160 },
 	};
 	const struct vu_log log = { 20, 4096 + 8 };
 	int fd = memory_file(8192);
@@ -104,9 +105,9 @@ static void marks(void **state)
 				fail();
 		}
 	}
-	assert_true(dirty_covers(dirty, (uintptr_t)dirty->words));
-	assert_true(dirty_covers(dirty, (uintptr_t)dirty->words + 19));
-	assert_false(dirty_covers(dirty, (uintptr_t)dirty->words + 20));
+	assert_true(dirty_covers(dirty, (uintptr_t)dirty->bits));
+	assert_true(dirty_covers(dirty, (uintptr_t)dirty->bits + 19));
+	assert_false(dirty_covers(dirty, (uintptr_t)dirty->bits + 20));
 	assert_false(dirty_covers(dirty, (uintptr_t)dirty->base - 1));
 	assert_false(dirty_covers(NULL, 0));
 	dirty_free(dirty);
