@@ -35,7 +35,8 @@
 static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
 					  [ROLE_WORKER] = "worker",
 					  [ROLE_BROKER] = "broker",
-					  [ROLE_SPAWNER] = "spawner" };
+					  [ROLE_SPAWNER] = "spawner",
+					  [ROLE_LAUNCH] = "launch" };
 
 /* What the child says of one role, beside the filter in its memory file. */
 struct verdict {
@@ -53,6 +54,14 @@ struct text {
 const char *role_name(enum role role)
 {
 	return (unsigned)role < ROLES ? names[role] : "?";
+}
+
+/* The first role of the set from `i` on, or ROLES. */
+static size_t next_role(unsigned roles, size_t i)
+{
+	while (i < ROLES && !(roles & ROLE_BIT(i)))
+		i++;
+	return i;
 }
 
 /* ---- finding and reading ------------------------------------------------------------------- */
@@ -81,7 +90,7 @@ static int open_trusted(int at, const char *name, int flags, const char *what)
 		return fd;
 	fd_close(&fd);
 	if (ret == -EPERM)
-		err("--policy-dir: %s: must belong to root or to the owner of airlock-broker and be "
+		err("--policy-dir: %s: must belong to root or to the owner of this program and be "
 		    "writable by no one else (chown, chmod go-w)",
 		    what);
 	else
@@ -127,14 +136,15 @@ static int read_text(int dir, const char *dir_path, const char *file, struct tex
 	return (int)n;
 }
 
-static int read_texts(const char *dir, struct text *texts, struct policies *policies)
+static int read_texts(const char *dir, unsigned roles, struct text *texts,
+		      struct policies *policies)
 {
 	char path[PATH_MAX];
 	_cleanup_fd int fd =
 		dir ? open_trusted(AT_FDCWD, dir, O_DIRECTORY, dir) : open_default(path);
 	int ret = fd < 0 ? fd : 0;
 
-	for (size_t i = 0; !ret && i < ROLES; i++) {
+	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
 		char *file = policies->roles[i].file;
 
 		snprintf(file, POLICY_FILE_MAX, "%s.policy", names[i]);
@@ -208,8 +218,8 @@ static int build(const struct text *text, int fd, struct verdict *verdict)
 	return 0;
 }
 
-static _Noreturn void compile_all(const struct text *texts, const struct policies *policies, int up,
-				  uid_t uid, gid_t gid)
+static _Noreturn void compile_all(const struct text *texts, unsigned roles,
+				  const struct policies *policies, int up, uid_t uid, gid_t gid)
 {
 	int ret = give_up_everything(uid, gid);
 
@@ -217,7 +227,7 @@ static _Noreturn void compile_all(const struct text *texts, const struct policie
 		err("compiling policies: cannot give up privileges: %s", strerror(-ret));
 		_exit(1);
 	}
-	for (size_t i = 0; i < ROLES; i++) {
+	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1)) {
 		struct verdict verdict = { 0 };
 
 		verdict.error = build(&texts[i], policies->roles[i].fd, &verdict);
@@ -286,7 +296,8 @@ static int take_role(int up, const char *path, struct policies_role *role)
 	return 0;
 }
 
-static int compile_apart(const struct text *texts, struct policies *policies, uid_t uid, gid_t gid)
+static int compile_apart(const struct text *texts, unsigned roles, struct policies *policies,
+			 uid_t uid, gid_t gid)
 {
 	int up[2], ret = 0;
 	pid_t child;
@@ -295,11 +306,11 @@ static int compile_apart(const struct text *texts, struct policies *policies, ui
 		return -errno;
 	child = fork();
 	if (!child)
-		compile_all(texts, policies, up[1], uid, gid);
+		compile_all(texts, roles, policies, up[1], uid, gid);
 	fd_close(&up[1]);
 	if (child < 0)
 		ret = -errno;
-	for (size_t i = 0; !ret && i < ROLES; i++)
+	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1))
 		ret = take_role(up[0], texts[i].path, &policies->roles[i]);
 	fd_close(&up[0]);
 	if (child > 0) {
@@ -310,7 +321,7 @@ static int compile_apart(const struct text *texts, struct policies *policies, ui
 	return ret;
 }
 
-int policies_load(const char *dir, uid_t uid, gid_t gid, struct policies **out)
+int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out)
 {
 	struct policies *policies = calloc(1, sizeof(*policies));
 	struct text *texts = calloc(ROLES, sizeof(*texts));
@@ -320,14 +331,14 @@ int policies_load(const char *dir, uid_t uid, gid_t gid, struct policies **out)
 	for (size_t i = 0; policies && i < ROLES; i++)
 		policies->roles[i].fd = -1;
 	if (!ret)
-		ret = read_texts(dir, texts, policies);
-	for (size_t i = 0; !ret && i < ROLES; i++) {
+		ret = read_texts(dir, roles, texts, policies);
+	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
 		policies->roles[i].fd = memfd_create(names[i], MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (policies->roles[i].fd < 0)
 			ret = -errno;
 	}
 	if (!ret)
-		ret = compile_apart(texts, policies, uid, gid);
+		ret = compile_apart(texts, roles, policies, uid, gid);
 	free(texts);
 	if (ret) {
 		policies_free(policies);

@@ -13,16 +13,22 @@ enum role {
 	ROLE_WORKER,  /* its packet threads */
 	ROLE_BROKER,
 	ROLE_SPAWNER, /* and, beneath their own, all its children */
+	ROLE_LAUNCH,  /* minijail0's init and, beneath its own, the device under it */
 	ROLES
 };
+
+/* Sets of roles: who supervises devices, and who hands one over to minijail0. */
+#define ROLE_BIT(role)	    (1u << (role))
+#define POLICIES_SUPERVISED (ROLE_BIT(ROLE_LAUNCH) - 1)
+#define POLICIES_JAILED	    (ROLE_BIT(ROLE_CONTROL) | ROLE_BIT(ROLE_WORKER) | ROLE_BIT(ROLE_LAUNCH))
 
 #define POLICY_FILE_MAX	 32  /* "control.policy" with its NUL */
 #define POLICY_CALLS_MAX 160 /* calls that one policy may name */
 #define POLICY_CALL_MAX	 32  /* a call's name with its NUL */
 
 struct policies_role {
-	int fd;			    /* owned: the filter's bytes, a sealed memory file */
-	unsigned short length;	    /* instructions */
+	int fd;		       /* owned: the filter's bytes, a sealed memory file; -1: not loaded */
+	unsigned short length; /* instructions */
 	char file[POLICY_FILE_MAX]; /* name within the directory */
 	char sha256[65];	    /* of the bytes, lower-case hex */
 	size_t ncalls;
@@ -36,12 +42,12 @@ struct policies {
 const char *role_name(enum role role);
 /*
  * dir: --policy-dir, or NULL for ../share/airlock/policy of this
- * program. uid, gid: whom the compiling child runs as (the spawner's ids). Allocates *out, which is
- * the caller's (policies_free). -EPERM: the directory or a file may be written by others; -EINVAL:
- * a text is wrong or unproven (the child has printed FILE:LINE:COL); both are configuration errors.
- * Else -errno. Logged.
+ * program. roles: ROLE_BITs of those to load. uid, gid: whom the compiling child runs as (the
+ * spawner's ids). Allocates *out, which is the caller's (policies_free). -EPERM: the directory or a
+ * file may be written by others; -EINVAL: a text is wrong or unproven (the child has printed
+ * FILE:LINE:COL); both are configuration errors. Else -errno. Logged.
  */
-int policies_load(const char *dir, uid_t uid, gid_t gid, struct policies **out);
+int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out);
 void policies_free(struct policies *policies);
 
 #endif

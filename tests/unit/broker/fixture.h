@@ -80,8 +80,8 @@ static inline int fixture_start_with(struct fixture *f, const char *exe, unsigne
 
 	assert_true(fd >= 0);
 	if (!ret)
-		ret = policies_load(fixture_policy_dir(), f->ids.spawner_uid, f->ids.spawner_gid,
-				    &f->policies);
+		ret = policies_load(fixture_policy_dir(), POLICIES_SUPERVISED, f->ids.spawner_uid,
+				    f->ids.spawner_gid, &f->policies);
 	options.policies = f->policies;
 	return ret ? ret : spawner_start(&options, &f->spawner);
 }

@@ -8,7 +8,7 @@
 #define SOMEBODY 65534
 
 static const char *const files[ROLES] = { "control.policy", "worker.policy", "broker.policy",
-					  "spawner.policy" };
+					  "spawner.policy", "launch.policy" };
 
 /* A directory with a copy of the project's policies. */
 static void copy_policies(char dir[64])
@@ -45,7 +45,9 @@ static void test_sealed(void **state)
 
 	(void)state;
 	need_root();
-	assert_int_equal(policies_load(fixture_policy_dir(), SOMEBODY, SOMEBODY, &p), 0);
+	assert_int_equal(policies_load(fixture_policy_dir(), POLICIES_SUPERVISED | POLICIES_JAILED,
+				       SOMEBODY, SOMEBODY, &p),
+			 0);
 	for (size_t i = 0; i < ROLES; i++) {
 		const struct policies_role *role = &p->roles[i];
 		struct stat st;
@@ -58,6 +60,20 @@ static void test_sealed(void **state)
 		assert_int_equal(st.st_size, role->length * sizeof(struct sock_filter));
 		assert_int_equal(strspn(role->sha256, "0123456789abcdef"), 64);
 	}
+	policies_free(p);
+}
+
+/* Those that were asked for, and no other. */
+static void test_some(void **state)
+{
+	struct policies *p;
+
+	(void)state;
+	need_root();
+	assert_int_equal(
+		policies_load(fixture_policy_dir(), POLICIES_JAILED, SOMEBODY, SOMEBODY, &p), 0);
+	for (size_t i = 0; i < ROLES; i++)
+		assert_int_equal(p->roles[i].fd >= 0, !!(POLICIES_JAILED & ROLE_BIT(i)));
 	policies_free(p);
 }
 
@@ -74,7 +90,9 @@ static void test_few_calls(void **state)
 
 	(void)state;
 	need_root();
-	assert_int_equal(policies_load(fixture_policy_dir(), SOMEBODY, SOMEBODY, &p), 0);
+	assert_int_equal(
+		policies_load(fixture_policy_dir(), POLICIES_SUPERVISED, SOMEBODY, SOMEBODY, &p),
+		0);
 	control = &p->roles[ROLE_CONTROL];
 	worker = &p->roles[ROLE_WORKER];
 	assert_in_range(worker->ncalls, 1, 7);
@@ -97,7 +115,9 @@ static void test_spawner_allows_what_devices_need(void **state)
 
 	(void)state;
 	need_root();
-	assert_int_equal(policies_load(fixture_policy_dir(), SOMEBODY, SOMEBODY, &p), 0);
+	assert_int_equal(
+		policies_load(fixture_policy_dir(), POLICIES_SUPERVISED, SOMEBODY, SOMEBODY, &p),
+		0);
 	for (size_t role = ROLE_CONTROL; role <= ROLE_WORKER; role++)
 		for (size_t i = 0; i < p->roles[role].ncalls; i++)
 			assert_true(has_call(&p->roles[ROLE_SPAWNER], p->roles[role].calls[i]));
@@ -135,7 +155,8 @@ static void test_refused(void **state)
 		copy_policies(dir);
 		snprintf(command, sizeof(command), "cd %s && %s", dir, rows[i].change);
 		assert_int_equal(system(command), 0);
-		assert_int_equal(policies_load(dir, SOMEBODY, SOMEBODY, &p), rows[i].ret);
+		assert_int_equal(policies_load(dir, POLICIES_SUPERVISED, SOMEBODY, SOMEBODY, &p),
+				 rows[i].ret);
 		if (rows[i].ret)
 			assert_null(p);
 		policies_free(p);
@@ -147,6 +168,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sealed),
+		cmocka_unit_test(test_some),
 		cmocka_unit_test(test_few_calls),
 		cmocka_unit_test(test_spawner_allows_what_devices_need),
 		cmocka_unit_test(test_refused),

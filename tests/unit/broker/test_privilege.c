@@ -221,7 +221,9 @@ static void test_its_own_policy_has_no_open(void **state)
 		printf("# sanitized build: no filter\n");
 		skip();
 	}
-	assert_int_equal(policies_load(fixture_policy_dir(), SOMEBODY, SOMEBODY, &policies), 0);
+	assert_int_equal(policies_load(fixture_policy_dir(), POLICIES_SUPERVISED, SOMEBODY,
+				       SOMEBODY, &policies),
+			 0);
 	options.filter_fd = policies->roles[ROLE_BROKER].fd;
 	status = dropped(&options, tries_to_open);
 	assert_true(WIFSIGNALED(status));
