@@ -1,7 +1,7 @@
 /*
- * Reads the command line of airlock-broker: one row an option, then what they must be together.
- * Runs first, while the broker is privileged, and changes nothing. Trusts the administrator to
- * mean well, not to type well: every refusal names the option and what to do.
+ * Reads the command line of airlock-broker or airlock-minijail: one row an option, then what they
+ * must be together. Runs first, while the program is privileged, and changes nothing. Trusts the
+ * administrator to mean well, not to type well: every refusal names the option and what to do.
  */
 #include "broker/config.h"
 
@@ -344,17 +344,28 @@ static const struct {
 	{ "tap", "tap-fd", "give a name or descriptors" },
 };
 
+/* Options about devices that come and go, and about reports on them. */
+static const char *const supervised[] = { "control", "sandbox-report", "allow-degraded",
+					  "print-capabilities" };
+
 /* ---- reading ---- */
 
-static void help_print(void)
+static bool needs_supervisor(const char *name)
 {
-	printf("Usage: airlock-broker (--socket-path=PATH [--client] | --fd=N) [OPTION...]\n"
-	       "Sets up one vhost-user network device, served by a sandboxed process, on a TAP.\n\n");
+	for (size_t i = 0; i < ARRAY_SIZE(supervised); i++)
+		if (!strcmp(supervised[i], name))
+			return true;
+	return false;
+}
+
+static void help_print(const struct config_program *program)
+{
+	printf("%s\n", program->usage);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *help = rows[i].help, *rest = help ? strchr(help, '\n') : NULL;
 		char name[48];
 
-		if (!help)
+		if (!help || (!program->supervises && needs_supervisor(rows[i].name)))
 			continue;
 		snprintf(name, sizeof(name), "--%s%s%s", rows[i].name, rows[i].argument ? "=" : "",
 			 rows[i].argument ? rows[i].argument : "");
@@ -362,7 +373,7 @@ static void help_print(void)
 		if (rest)
 			printf("  %-26s %s\n", "", rest + 1);
 	}
-	printf("\nSee airlock-broker(8).\n");
+	printf("\nSee %s.\n", program->page);
 }
 
 /* QEMU's convention: whatever else is on the command line does not count. The features are those
@@ -376,24 +387,30 @@ static bool capabilities_asked(int argc, char **argv)
 	return false;
 }
 
-static enum config_outcome answer(const char *name)
+static enum config_outcome answer(const struct config_program *program, const char *name)
 {
 	if (!strcmp(name, "help"))
-		help_print();
+		help_print(program);
 	else if (!strcmp(name, "version"))
-		printf("airlock-broker " AIRLOCK_VERSION "\n");
+		printf("%s " AIRLOCK_VERSION "\n", program->name);
 	else
 		printf("{\"type\": \"net\", \"features\": [\"client\", \"tap\", \"tap-fd\", "
 		       "\"queue-pairs\", \"mtu\", \"mac\"]}\n");
 	return CONFIG_ANSWERED;
 }
 
-static enum config_outcome row_apply(struct config *config, size_t row, const char *value)
+static enum config_outcome row_apply(const struct config_program *program, struct config *config,
+				     size_t row, const char *value)
 {
 	char why[WHY_MAX];
 
+	if (!program->supervises && needs_supervisor(rows[row].name)) {
+		err("--%s: needs a supervisor, and %s leaves none behind; use airlock-broker",
+		    rows[row].name, program->name);
+		return CONFIG_WRONG;
+	}
 	if (!rows[row].set)
-		return answer(rows[row].name);
+		return answer(program, rows[row].name);
 	if (!rows[row].set(config, value, why))
 		return CONFIG_GO_ON;
 	err("--%s%s%s: %s", rows[row].name, value ? "=" : "", value ? value : "", why);
@@ -461,7 +478,8 @@ static int mac_draw(uint8_t mac[6])
 	return 0;
 }
 
-static enum config_outcome options_read(int argc, char **argv, struct config *config, bool *seen)
+static enum config_outcome options_read(const struct config_program *program, int argc, char **argv,
+					struct config *config, bool *seen)
 {
 	struct option options[ARRAY_SIZE(rows) + 1] = { 0 };
 	enum config_outcome outcome = CONFIG_GO_ON;
@@ -480,7 +498,7 @@ static enum config_outcome options_read(int argc, char **argv, struct config *co
 			return CONFIG_WRONG;
 		}
 		seen[c] = true;
-		outcome = row_apply(config, (size_t)c, optarg);
+		outcome = row_apply(program, config, (size_t)c, optarg);
 	}
 	if (outcome == CONFIG_GO_ON && optind < argc) {
 		err("%s: takes options only; see --help", argv[optind]);
@@ -489,7 +507,8 @@ static enum config_outcome options_read(int argc, char **argv, struct config *co
 	return outcome;
 }
 
-enum config_outcome config_parse(int argc, char **argv, struct config *config)
+enum config_outcome config_parse(const struct config_program *program, int argc, char **argv,
+				 struct config *config)
 {
 	bool seen[ARRAY_SIZE(rows)] = { 0 };
 	enum config_outcome outcome;
@@ -500,12 +519,18 @@ enum config_outcome config_parse(int argc, char **argv, struct config *config)
 				   .queue_size = 1024,
 				   .ready_fd = -1,
 				   .log_level = LOG_INFO };
-	if (capabilities_asked(argc, argv))
-		return answer("print-capabilities");
-	outcome = options_read(argc, argv, config, seen);
+	if (program->supervises && capabilities_asked(argc, argv))
+		return answer(program, "print-capabilities");
+	outcome = options_read(program, argc, argv, config, seen);
 	if (outcome == CONFIG_GO_ON)
 		outcome = config_check(config, seen);
 	if (outcome == CONFIG_GO_ON && !given(seen, "mac") && mac_draw(config->mac))
 		return wrong("--mac: cannot draw a random one; give one");
 	return outcome;
+}
+
+bool config_mistake(int error)
+{
+	return error == -ENOENT || error == -ENOTDIR || error == -EISDIR || error == -EACCES ||
+	       error == -EPERM;
 }

@@ -1,6 +1,7 @@
 /*
- * The command line of airlock-broker, as read and checked. Nothing on the host is looked at but
- * the group database and the descriptors that it names. Strings are argv's own.
+ * The command line of airlock-broker, and of airlock-minijail which takes most of its options, as
+ * read and checked. Nothing on the host is looked at but the group database and the descriptors
+ * that it names. Strings are argv's own.
  */
 #ifndef AIRLOCK_BROKER_CONFIG_H
 #define AIRLOCK_BROKER_CONFIG_H
@@ -35,6 +36,14 @@ struct config {
 	enum log_level log_level;
 };
 
+/* Whose command line it is. */
+struct config_program {
+	const char *name;
+	const char *usage; /* how --help begins, whole lines */
+	const char *page;  /* its manual page */
+	bool supervises;   /* else the options that need a supervisor are refused */
+};
+
 enum config_outcome {
 	CONFIG_GO_ON,
 	CONFIG_ANSWERED, /* --help and the like were printed: exit 0 */
@@ -43,6 +52,10 @@ enum config_outcome {
 
 /* Reads argv, draws a random address where none is given, and takes LISTEN_FDS from the environment
  * where no socket is given. */
-enum config_outcome config_parse(int argc, char **argv, struct config *config);
+enum config_outcome config_parse(const struct config_program *program, int argc, char **argv,
+				 struct config *config);
+/* Is this -errno of a path on the command line for the administrator to change, unlike that of a
+ * kernel or a host that fails us? */
+bool config_mistake(int error);
 
 #endif

@@ -58,17 +58,16 @@ static struct broker {
 	.signal_fd = -1,
 };
 
+static const struct config_program airlock_broker = {
+	.name = "airlock-broker",
+	.usage =
+		"Usage: airlock-broker (--socket-path=PATH [--client] | --fd=N) [OPTION...]\n"
+		"Sets up one vhost-user network device, served by a sandboxed process, on a TAP.\n",
+	.page = "airlock-broker(8)",
+	.supervises = true,
+};
+
 /* ---- phase 1: what can be known without changing anything ---- */
-
-/* A descriptor that is missing below 3 would be given to the first file we open. */
-static void stdio_fill(void)
-{
-	int fd = open("/dev/null", O_RDWR);
-
-	while (fd >= 0 && fd <= STDERR_FILENO)
-		fd = open("/dev/null", O_RDWR);
-	fd_close(&fd);
-}
 
 static int socket_check(struct broker *b)
 {
@@ -85,14 +84,6 @@ static int socket_check(struct broker *b)
 	else if (kind == 0)
 		b->config.once = true; /* there will be no other connection */
 	return min_of(kind, 0);
-}
-
-/* A path on the command line that is missing, or not as it must be: for the administrator to
- * change, unlike a kernel or a host that fails us. */
-static bool named_wrongly(int error)
-{
-	return error == -ENOENT || error == -ENOTDIR || error == -EISDIR || error == -EACCES ||
-	       error == -EPERM;
 }
 
 /* Answers -EINVAL for what the administrator must change. */
@@ -117,9 +108,9 @@ static int check(struct broker *b)
 		error = ids_claim(config->user, config->group, &b->ids);
 	if (error)
 		return error;
-	error = policies_load(config->policy_dir, b->ids.spawner_uid, b->ids.spawner_gid,
-			      &b->policies);
-	return named_wrongly(error) ? -EINVAL : error;
+	error = policies_load(config->policy_dir, POLICIES_SUPERVISED, b->ids.spawner_uid,
+			      b->ids.spawner_gid, &b->policies);
+	return config_mistake(error) ? -EINVAL : error;
 }
 
 /* ---- phase 2: opening everything, while privileged ---- */
@@ -162,7 +153,7 @@ static int report_file_open(struct broker *b)
 	if (!b->config.sandbox_report)
 		return 0;
 	b->report_fd = report_open(b->config.sandbox_report);
-	return named_wrongly(b->report_fd) ? -EINVAL : min_of(b->report_fd, 0);
+	return config_mistake(b->report_fd) ? -EINVAL : min_of(b->report_fd, 0);
 }
 
 /* From here on signals wait, for the loop; our children inherit that and do not notice a Ctrl-C
@@ -335,9 +326,9 @@ int main(int argc, char **argv)
 {
 	int code;
 
-	stdio_fill();
+	fd_fill_stdio();
 	log_init("airlock-broker", LOG_INFO);
-	switch (config_parse(argc, argv, &broker.config)) {
+	switch (config_parse(&airlock_broker, argc, argv, &broker.config)) {
 	case CONFIG_ANSWERED:
 		return EXIT_ORDERLY;
 	case CONFIG_WRONG:

@@ -7,6 +7,7 @@
 #include "lib/util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +31,15 @@ void fd_close_all(int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		fd_close(&fds[i]);
+}
+
+void fd_fill_stdio(void)
+{
+	int fd = open("/dev/null", O_RDWR);
+
+	while (fd >= 0 && fd <= STDERR_FILENO)
+		fd = open("/dev/null", O_RDWR);
+	fd_close(&fd);
 }
 
 int fd_signal(int eventfd)

@@ -20,6 +20,10 @@ void fd_close_all(int *fds, size_t n);
 
 #define _cleanup_fd __attribute__((cleanup(fd_close)))
 
+/* Opens /dev/null in place of standard descriptors that are missing: they would be given to the
+ * first files that a program opens. */
+void fd_fill_stdio(void);
+
 /* Adds n to a non-blocking eventfd; a saturated counter is already a wake-up and no error. */
 int fd_signal(int eventfd);
 /* Empties an eventfd; 0 also when it was empty. */

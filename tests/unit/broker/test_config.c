@@ -16,6 +16,9 @@
 
 #define WORDS 8
 
+static struct config_program program = {
+	.name = "airlock-broker", .usage = "Usage: line\n", .page = "page(8)", .supervises = true
+};
 static struct config config;
 static char said[4096]; /* on stdout and stderr */
 
@@ -35,7 +38,7 @@ static enum config_outcome parse(const char *const *words)
 	errors = dup(STDERR_FILENO);
 	dup2(fileno(file), STDOUT_FILENO);
 	dup2(fileno(file), STDERR_FILENO);
-	outcome = config_parse(argc, argv, &config);
+	outcome = config_parse(&program, argc, argv, &config);
 	fflush(stdout);
 	dup2(out, STDOUT_FILENO);
 	dup2(errors, STDERR_FILENO);
@@ -223,6 +226,29 @@ static void test_inherited_taps(void **state)
 	assert_int_equal(config.tap.pairs, 2);
 }
 
+/* A program without a supervisor: what needs one is refused, and not offered. */
+static void test_alone(void **state)
+{
+	static const char *const words[] = { "--control=/run/c", "--sandbox-report=-",
+					     "--allow-degraded=net", "--print-capabilities",
+					     "--contr=/run/c" };
+
+	(void)state;
+	program.supervises = false;
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		assert_int_equal(PARSE(S, words[i]), CONFIG_WRONG);
+		assert_non_null(strstr(said, "needs a supervisor, and airlock-broker leaves none"));
+	}
+	assert_int_equal(PARSE(S, "--once", "--tap=t", "--client"), CONFIG_GO_ON);
+	assert_int_equal(PARSE("--help"), CONFIG_ANSWERED);
+	assert_null(strstr(said, "--control"));
+	assert_non_null(strstr(said, "--socket-path"));
+	assert_non_null(strstr(said, "See page(8)."));
+	assert_int_equal(PARSE("--version"), CONFIG_ANSWERED);
+	assert_non_null(strstr(said, "airlock-broker "));
+	program.supervises = true;
+}
+
 static void test_too_many_addresses(void **state)
 {
 	char *argv[TAP_ADDRESSES_MAX + 3] = { (char *)"airlock-broker", (char *)S };
@@ -231,8 +257,8 @@ static void test_too_many_addresses(void **state)
 	(void)state;
 	while (argc < TAP_ADDRESSES_MAX + 3)
 		argv[argc++] = (char *)"--address=192.0.2.1/24";
-	assert_int_equal(config_parse(argc, argv, &config), CONFIG_WRONG);
-	assert_int_equal(config_parse(argc - 1, argv, &config), CONFIG_GO_ON);
+	assert_int_equal(config_parse(&program, argc, argv, &config), CONFIG_WRONG);
+	assert_int_equal(config_parse(&program, argc - 1, argv, &config), CONFIG_GO_ON);
 }
 
 static void test_activation(void **state)
@@ -271,13 +297,10 @@ static void test_answers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_all_values),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_together),
-		cmocka_unit_test(test_inherited_taps),
-		cmocka_unit_test(test_activation),
-		cmocka_unit_test(test_too_many_addresses),
+		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_all_values),
+		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_together),
+		cmocka_unit_test(test_inherited_taps), cmocka_unit_test(test_activation),
+		cmocka_unit_test(test_alone),	       cmocka_unit_test(test_too_many_addresses),
 		cmocka_unit_test(test_answers),
 	};
 
