@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "lib/confine.h"
@@ -58,7 +59,8 @@ static _Noreturn void start_failed(enum step step, int error)
 	static const char *const words[] = {
 		[STEP_IDENTITY] =
 			"has uid 0 or a capability: start it as an unprivileged user without any",
-		[STEP_CONFINE] = "not dumpable, no_new_privs, Landlock",
+		[STEP_CONFINE] =
+			"closing descriptors, not dumpable, no_new_privs, Landlock, limits",
 		[STEP_FILTER] = "--filter-fd: not a compiled filter",
 		[STEP_THREAD] = "creating threads",
 		[STEP_SEAL] = "installing filters",
@@ -112,6 +114,14 @@ static void workers_start(unsigned short filter_len)
 	}
 }
 
+/* From here on not a byte goes to stderr, which another jailer than ours may have left open. */
+static int files_forbid(void)
+{
+	const struct rlimit none = { 0, 0 };
+
+	return setrlimit(RLIMIT_FSIZE, &none) ? -errno : 0;
+}
+
 static void confine(struct channel_ready *ready)
 {
 	unsigned short control_len, worker_len;
@@ -119,6 +129,7 @@ static void confine(struct channel_ready *ready)
 	bool mdwe;
 
 	must(STEP_IDENTITY, confine_check(options.ntaps ? options.taps[0] : -1));
+	must(STEP_CONFINE, options_close_others(&options));
 	control_len = filter_load(FILTER_CONTROL);
 	worker_len = filter_load(FILTER_WORKER);
 	signal(SIGPIPE, SIG_IGN); /* an interrupt into a socket that is gone is nobody's loss */
@@ -126,6 +137,7 @@ static void confine(struct channel_ready *ready)
 	must(STEP_CONFINE, confine_begin(options.without_landlock, &landlock, &mdwe));
 	workers_start(worker_len);
 	must(STEP_CONFINE, confine_threads());
+	must(STEP_CONFINE, files_forbid());
 	if (control_len)
 		must(STEP_SEAL, install_set(filters[FILTER_CONTROL], control_len));
 	*ready = (struct channel_ready){ .landlock_abi = landlock,

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -231,4 +232,33 @@ void options_parse(struct options *o, int argc, char **argv)
 		if (o->filters[i] < 0 && !o->without_seccomp)
 			die(2,
 			    "--filter-fd: filters of both roles, control and worker, are needed to serve");
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int options_close_others(const struct options *o)
+{
+	int keep[CHANNEL_PAIRS_MAX + FILTER_ROLES + 2];
+	size_t n = 0;
+	unsigned int from = STDERR_FILENO + 1;
+
+	keep[n++] = o->socket;
+	keep[n++] = o->channel;
+	for (size_t i = 0; i < FILTER_ROLES; i++)
+		keep[n++] = o->filters[i];
+	for (size_t i = 0; i < o->ntaps; i++)
+		keep[n++] = o->taps[i];
+	qsort(keep, n, sizeof(keep[0]), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < (int)from) /* none, or named twice */
+			continue;
+		if ((unsigned int)keep[i] > from &&
+		    close_range(from, (unsigned int)keep[i] - 1, 0) < 0)
+			return -errno;
+		from = (unsigned int)keep[i] + 1;
+	}
+	return close_range(from, ~0u, 0) < 0 ? -errno : 0;
 }

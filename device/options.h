@@ -27,5 +27,8 @@ struct options {
 
 /* Exits with 2 and one line that names the option at fault; with 0 for --help and --version. */
 void options_parse(struct options *o, int argc, char **argv);
+/* Closes every descriptor from 3 up that no option names: some jailers leave theirs open. 0 or
+ * -errno. */
+int options_close_others(const struct options *o);
 
 #endif

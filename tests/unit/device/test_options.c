@@ -184,12 +184,48 @@ static void words(void **state)
 	assert_ptr_equal(said, strstr(said, "airlock-device "));
 }
 
+/* Of descriptors 10 to 13 those that no option names are closed; in a child, whose others go too.
+ */
+static void test_close_others(void **state)
+{
+	int status;
+	pid_t pid;
+
+	(void)state;
+	pid = fork();
+	if (!pid) {
+		struct options o = { .socket = 12,
+				     .channel = -1,
+				     .filters = { 10, 10 },
+				     .ntaps = 1,
+				     .taps = { 13 } };
+		bool kept = true, closed = true;
+
+		for (int fd = 3; fd < 20; fd++)
+			dup2(STDERR_FILENO, fd);
+		if (options_close_others(&o))
+			_exit(1);
+		for (int fd = 0; fd < 20; fd++) {
+			bool ours = fd < 3 || fd == 10 || fd == 12 || fd == 13;
+
+			if ((fcntl(fd, F_GETFD) >= 0) == ours)
+				continue;
+			kept = kept && !ours;
+			closed = closed && ours;
+		}
+		_exit(kept ? (closed ? 0 : 2) : 3);
+	}
+	assert_int_equal(pid, waitpid(pid, &status, 0));
+	assert_int_equal(0, status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(with_a_channel),    cmocka_unit_test(with_a_socket),
 		cmocka_unit_test(taps_do_not_block), cmocka_unit_test(degraded_layers),
 		cmocka_unit_test(mistakes),	     cmocka_unit_test(words),
+		cmocka_unit_test(test_close_others),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
