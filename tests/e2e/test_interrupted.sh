@@ -15,7 +15,7 @@ inhabited() {
 	for ns in /proc/[0-9]*/ns/net; do [ "$(readlink "$ns" 2>/dev/null)" != "$1" ] || return 0; done
 	return 1
 }
-host_state() { ls /sys/class/net; ls -A /tmp /run; cat /proc/self/mounts; }
+host_state() { ls /sys/class/net; cat /proc/self/mounts; ls -A "$TMPDIR"; }
 
 # ended_by SIGNAL: the demo, while its guest boots; its namespace is empty soon after, and the host as it was before
 ended_by() {
@@ -35,5 +35,8 @@ ended_by() {
 	! inhabited "$namespace" && same "$(host_state)" "$before"
 }
 
+TMPDIR=$(mktemp -d)
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
 for signal in INT TERM KILL; do check "SIG$signal leaves nothing behind" ended_by "$signal"; done
 finish
