@@ -28,7 +28,7 @@ lib_SRC     := $(call c_files,lib)
 policy_SRC  := $(call c_files,policy)
 seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
-broker_SRC  := $(filter-out broker/ctl.c,$(call c_files,broker))
+broker_SRC  := $(filter-out broker/ctl.c broker/minijail.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
 # What the library has; the program's own files beside it.
 frontend_SRC := $(call c_files,frontend)
@@ -36,7 +36,7 @@ install_SRC := seccomp/install.c
 ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
 
 # A program is a main file, archives in link order, libraries and link flags.
-PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-policy airlock-vfio-user
+PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-minijail airlock-policy airlock-vfio-user
 airlock-device_MAIN := device/main.c
 # Of seccomp/ the device links the installer and nothing else.
 airlock-device_AR   := device seccomp-install lib
@@ -47,6 +47,9 @@ airlock-broker_LIBS := -lseccomp -lcap -lbpf -ljansson -lmnl
 airlock-ctl_MAIN    := broker/ctl.c
 airlock-ctl_AR      := broker lib
 airlock-ctl_LIBS    := -ljansson
+airlock-minijail_MAIN := broker/minijail.c
+airlock-minijail_AR   := broker seccomp policy lib
+airlock-minijail_LIBS := -lseccomp -lcap -lbpf -ljansson -lmnl
 airlock-policy_MAIN := seccomp/main.c
 airlock-policy_AR   := seccomp policy lib
 airlock-policy_LIBS := -lseccomp -lbpf -ljansson
