@@ -49,3 +49,7 @@ uint32_t explore_atom(struct space *space, const struct policy_atom *atom);
 /* Calls of that architecture (AUDIT_ARCH_*), of that number. */
 uint32_t explore_word(struct space *space, unsigned word, uint32_t value);
 uint32_t explore_arch(enum policy_arch arch);
+
+/* An action as a decision; the numbers that belong to x32 on x86_64. */
+uint32_t explore_action(struct policy_action action);
+uint32_t explore_x32(struct space *space);

@@ -43,28 +43,18 @@ static int parse(const char *path, const char *text, size_t size,
 	return policy_parse(path, &parse_options, out);
 }
 
-int filter_prove(const struct policy *policy, const char *path, const struct sock_filter *insns,
-		 size_t len, FILE *errors)
+/* What the text promises, of the filter. */
+static int prove_properties(const struct policy *policy, const char *path,
+			    const struct sock_filter *insns, size_t len, FILE *errors)
 {
 	struct space *space = space_new(SPACE_LIMIT);
-	struct decisions text, filter;
+	struct decisions filter;
 	struct seccomp_data witness;
-	uint32_t arch = explore_arch(policy->arch), decision;
-	int err;
+	uint32_t decision;
+	int err = space ? explore_filter(space, insns, len, &filter) : -ENOMEM;
 
-	if (!space)
-		return -ENOMEM;
-	err = explore_policy(space, policy, &text);
-	if (!err)
-		err = explore_filter(space, insns, len, &filter);
-	if (!err)
-		err = verify_compare(&text, &filter, arch, NULL, NULL);
-	if (err)
-		say(errors, "%s: %s\n", path,
-		    err > 0 ? "the compiled filter does not decide as the text does"
-			    : "the filter is too complex to be proven");
 	for (const struct policy_property *p = policy->properties; p && !err; p = p->next) {
-		err = verify_property(&filter, arch, p, &witness, &decision);
+		err = verify_property(&filter, explore_arch(policy->arch), p, &witness, &decision);
 		if (err > 0)
 			say(errors,
 			    "%s:%u:%u: '%s' does not hold: %s(0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx, 0x%llx)\n",
@@ -72,8 +62,26 @@ int filter_prove(const struct policy *policy, const char *path, const struct soc
 			    witness.args[0], witness.args[1], witness.args[2], witness.args[3],
 			    witness.args[4], witness.args[5]);
 	}
+	if (err < 0)
+		say(errors, "%s: the filter is too complex for its properties to be proven\n",
+		    path);
 	space_free(space);
 	return err > 0 ? -EINVAL : err;
+}
+
+int filter_prove(const struct policy *policy, const char *path, const struct sock_filter *insns,
+		 size_t len, FILE *errors)
+{
+	struct verify_difference difference;
+	int err = verify_filter(policy, insns, len, &difference);
+
+	if (err) {
+		say(errors, "%s: %s\n", path,
+		    err > 0 ? "the compiled filter does not decide as the text does"
+			    : "the filter is too complex to be proven");
+		return err > 0 ? -EINVAL : err;
+	}
+	return policy->properties ? prove_properties(policy, path, insns, len, errors) : 0;
 }
 
 int filter_compile(const struct policy *policy, const char *path, FILE *errors, struct filter *out)

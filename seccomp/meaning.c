@@ -122,7 +122,7 @@ uint32_t explore_clauses(struct space *space, const struct policy_clause *clause
 	return any;
 }
 
-static uint32_t action_returned(struct policy_action action)
+uint32_t explore_action(struct policy_action action)
 {
 	switch (action.verdict) {
 	case POLICY_KILL_PROCESS:
@@ -147,7 +147,7 @@ static uint32_t action_returned(struct policy_action action)
 
 /* x86_64's numbers with bit 30 set are x32's, which a denylist cannot name. -1 is a tracer's "no
  * call". */
-static uint32_t numbers_of_x32(struct space *space)
+uint32_t explore_x32(struct space *space)
 {
 	uint32_t none = explore_word(space, 0, UINT32_MAX), set = SPACE_EMPTY;
 
@@ -169,18 +169,18 @@ int explore_policy(struct space *space, const struct policy *policy, struct deci
 		     f = f->next) {
 			uint32_t hit = space_and(space, calls, explore_clauses(space, f->clauses));
 
-			decisions_add(out, action_returned(f->action), hit);
+			decisions_add(out, explore_action(f->action), hit);
 			calls = space_minus(space, calls, hit);
 		}
-		decisions_add(out, action_returned(policy->default_action), calls);
+		decisions_add(out, explore_action(policy->default_action), calls);
 	}
 	if (policy->denylist && policy->arch == POLICY_X86_64) {
-		uint32_t x32 = space_and(space, left, numbers_of_x32(space));
+		uint32_t x32 = space_and(space, left, explore_x32(space));
 
 		decisions_add(out, DECISION_FOREIGN, x32);
 		left = space_minus(space, left, x32);
 	}
-	decisions_add(out, action_returned(policy->default_action), left);
+	decisions_add(out, explore_action(policy->default_action), left);
 	decisions_add(out, DECISION_FOREIGN, space_minus(space, SPACE_ALL, here));
 	return space_exhausted(space) || out->overflow ? -E2BIG : 0;
 }

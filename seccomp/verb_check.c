@@ -69,32 +69,41 @@ static void check_property(struct check *check, const struct decisions *decision
 }
 
 /* Properties, of the filter and not of the text. */
+static int check_properties(struct check *check, const struct policy *policy, struct space *space,
+			    const struct filter *filter)
+{
+	struct decisions decided;
+
+	if (!policy->properties)
+		return VERB_OK;
+	if (explore_filter(space, filter->insns, filter->len, &decided) < 0)
+		return verb_fail(check->command, "too complex for properties to be proven");
+	for (const struct policy_property *p = policy->properties; p; p = p->next)
+		check_property(check, &decided, policy, p);
+	return check->failed ? VERB_FAILED : VERB_OK;
+}
+
 static int check_filter(struct check *check, const struct policy *policy, const char *path,
 			struct filter *filter)
 {
-	struct space *space = space_new(SPACE_LIMIT);
-	struct decisions text, decided;
+	struct space *for_lint = space_new(SPACE_LIMIT), *for_properties = space_new(SPACE_LIMIT);
 	struct verify_difference difference;
-	int err;
+	int err = verify_filter(policy, filter->insns, filter->len, &difference), code = VERB_OK;
 
-	if (!space)
-		return verb_fail(check->command, "no memory");
-	err = lint_policy(space, policy, on_warning, check);
-	if (!err)
-		err = explore_policy(space, policy, &text);
-	if (!err)
-		err = explore_filter(space, filter->insns, filter->len, &decided);
-	if (!err)
-		err = verify_compare(&text, &decided, explore_arch(policy->arch), NULL,
-				     &difference);
-	if (err)
-		verb_fail(check->command, "%s: %s", path,
-			  err > 0 ? "the compiled filter does not decide as the text does"
-				  : "too complex to be proven");
-	for (const struct policy_property *p = policy->properties; p && !err; p = p->next)
-		check_property(check, &decided, policy, p);
-	space_free(space);
-	return err || check->failed ? VERB_FAILED : VERB_OK;
+	if (!for_lint || !for_properties)
+		code = verb_fail(check->command, "no memory");
+	else if (err)
+		code = verb_fail(check->command, "%s: %s", path,
+				 err > 0 ? "the compiled filter does not decide as the text does"
+					 : "too complex to be proven");
+	if (!code) {
+		/* What is too complex to be warned of is not wrong. */
+		lint_policy(for_lint, policy, on_warning, check);
+		code = check_properties(check, policy, for_properties, filter);
+	}
+	space_free(for_lint);
+	space_free(for_properties);
+	return code;
 }
 
 /* A property may be proven for several calls: it is counted once. */

@@ -24,12 +24,6 @@ static bool keep(void *context, const struct verify_difference *difference)
 	return listing->count < SHOWN;
 }
 
-static bool keep_first(void *context, const struct verify_difference *difference)
-{
-	*(struct verify_difference *)context = *difference;
-	return false;
-}
-
 /* ---- diff
  * -------------------------------------------------------------------------------------------------------------
  */
@@ -181,8 +175,8 @@ static int print_verdict(struct policy_command *command, const struct subject *t
 }
 
 /* What the text promises must hold of the filter, whoever compiled it. */
-static int verify_promises(struct policy_command *command, const struct policy *policy,
-			   const struct decisions *decided)
+static int verify_each(struct policy_command *command, const struct policy *policy,
+		       const struct decisions *decided)
 {
 	int code = VERB_OK;
 
@@ -206,33 +200,35 @@ static int verify_promises(struct policy_command *command, const struct policy *
 	return code;
 }
 
-static int prove(struct policy_command *command, const struct subject *text,
-		 const struct subject *filter)
+static int verify_promises(struct policy_command *command, const struct policy *policy,
+			   const struct subject *filter)
 {
 	struct space *space = space_new(SPACE_LIMIT);
-	struct decisions said, decided;
-	struct verify_difference first;
-	int code, promises, differences;
+	struct decisions decided;
+	int code = VERB_OK;
 
 	if (!space)
 		return verb_fail(command, "no memory");
-	code = subject_explore(command, text, space, &said);
-	if (!code)
+	if (policy->properties)
 		code = subject_explore(command, filter, space, &decided);
-	if (code)
-		goto out;
-	differences = verify_compare(&said, &decided, explore_arch(text->policy->arch), keep_first,
-				     &first);
-	if (differences < 0) {
-		code = verb_fail(command, "too complex to be decided");
-		goto out;
-	}
-	code = print_verdict(command, text, filter, &first, differences);
-	promises = verify_promises(command, text->policy, &decided);
-	code = code ? code : promises;
-out:
+	if (policy->properties && !code)
+		code = verify_each(command, policy, &decided);
 	space_free(space);
 	return code;
+}
+
+static int prove(struct policy_command *command, const struct subject *text,
+		 const struct subject *filter)
+{
+	struct verify_difference difference;
+	int differs = verify_filter(text->policy, filter->insns, filter->len, &difference);
+	int code, promises;
+
+	if (differs < 0)
+		return verb_fail(command, "too complex to be decided");
+	code = print_verdict(command, text, filter, &difference, differs);
+	promises = verify_promises(command, text->policy, filter);
+	return code ? code : promises;
 }
 
 int verb_verify(struct policy_command *command)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 
+#include "seccomp/lockstep.h"
+
 struct comparison {
 	struct space *space;
 	verify_found *found;
@@ -116,8 +118,8 @@ static bool keep_first(void *context, const struct verify_difference *difference
 	return false;
 }
 
-int verify_filter(const struct policy *policy, const struct sock_filter *insns, size_t len,
-		  struct verify_difference *difference)
+int verify_exactly(const struct policy *policy, const struct sock_filter *insns, size_t len,
+		   struct verify_difference *difference)
 {
 	struct space *space = space_new(SPACE_LIMIT);
 	struct decisions text, filter;
@@ -133,4 +135,12 @@ int verify_filter(const struct policy *policy, const struct sock_filter *insns, 
 				     difference);
 	space_free(space);
 	return err;
+}
+
+int verify_filter(const struct policy *policy, const struct sock_filter *insns, size_t len,
+		  struct verify_difference *difference)
+{
+	int err = lockstep_verify(policy, insns, len, difference);
+
+	return err == -EAGAIN ? verify_exactly(policy, insns, len, difference) : err;
 }

@@ -26,7 +26,12 @@ int verify_property(const struct decisions *decisions, uint32_t arch,
 		    const struct policy_property *property, struct seccomp_data *witness,
 		    uint32_t *decision);
 
-/* The whole of it for a filter and its text: 0, or 1 and the first difference; -E2BIG when it
- * cannot be decided. */
+/* The whole of it for a filter and its text: 0, or 1 and a call on which they part; -E2BIG when it
+ * cannot be decided. Lockstep first (lockstep.h), which is quick and decides nearly all; then by
+ * exact sets of all calls. */
 int verify_filter(const struct policy *policy, const struct sock_filter *insns, size_t len,
 		  struct verify_difference *difference);
+
+/* By sets alone. */
+int verify_exactly(const struct policy *policy, const struct sock_filter *insns, size_t len,
+		   struct verify_difference *difference);

@@ -11,6 +11,7 @@
 #include "policy/names.h"
 #include "seccomp/compile.h"
 #include "seccomp/evaluate.h"
+#include "seccomp/lockstep.h"
 #include "seccomp/program.h"
 #include "seccomp/verify.h"
 #include "tests/unit/seccomp/random.h"
@@ -107,33 +108,48 @@ static bool differ(struct random_policy *random, const struct sock_filter *a,
 	return false;
 }
 
+static struct {
+	unsigned tried, caught, in_lockstep;
+} seen;
+
+/* A counter-example parts the two when they are run. */
+static void judge_witness(const struct verify_difference *d, const struct sock_filter *original,
+			  const struct sock_filter *changed, size_t len)
+{
+	uint32_t before =
+		decisions_read(evaluate(original, (unsigned short)len, &d->witness, NULL));
+	uint32_t after = decisions_read(evaluate(changed, (unsigned short)len, &d->witness, NULL));
+
+	assert_int_equal(after, d->b);
+	assert_true(decisions_equal(before, d->a));
+	assert_int_not_equal(before, after);
+}
+
+/* Both ways of proving, and the two filters run. */
 static void judge(const struct policy *policy, const struct sock_filter *original,
-		  const struct sock_filter *changed, size_t len, struct random_policy *random,
-		  unsigned *caught)
+		  const struct sock_filter *changed, size_t len, struct random_policy *random)
 {
 	struct verify_difference d;
-	int found = verify_filter(policy, changed, len, &d);
+	int exactly = verify_exactly(policy, changed, len, &d), lockstep;
 
-	if (found == 0 && differ(random, original, changed, len))
+	assert_true(exactly == 0 || exactly == 1);
+	if (exactly == 0 && differ(random, original, changed, len))
 		fail_msg("a change of meaning was proven to be none:\n%s", random->text);
-	if (found == 1) {
-		uint32_t before =
-			decisions_read(evaluate(original, (unsigned short)len, &d.witness, NULL));
-		uint32_t after =
-			decisions_read(evaluate(changed, (unsigned short)len, &d.witness, NULL));
-
-		assert_int_equal(after, d.b);
-		assert_true(decisions_equal(before, d.a));
-		assert_int_not_equal(before, after);
-		(*caught)++;
-	}
+	if (exactly == 1)
+		judge_witness(&d, original, changed, len);
+	lockstep = lockstep_verify(policy, changed, len, &d);
+	if (lockstep != -EAGAIN && lockstep != exactly)
+		fail_msg("lockstep: %d, sets: %d\n%s", lockstep, exactly, random->text);
+	if (lockstep == 1)
+		judge_witness(&d, original, changed, len);
+	seen.tried++;
+	seen.caught += exactly == 1;
+	seen.in_lockstep += lockstep != -EAGAIN;
 }
 
 static void test_mutations(void **state)
 {
 	static struct random_policy random;
-	unsigned tried = 0, caught = 0;
-
 	(void)state;
 	for (uint64_t seed = 0; seed < 12; seed++) {
 		struct sock_filter *insns, *changed;
@@ -154,16 +170,17 @@ static void test_mutations(void **state)
 				if (!mutate(&changed[at], way, &random.seed) ||
 				    program_check(changed, len, &where, &reason) < 0)
 					continue;
-				judge(policy, insns, changed, len, &random, &caught);
-				tried++;
+				judge(policy, insns, changed, len, &random);
 			}
 		}
 		free(changed);
 		free(insns);
 		policy_free(policy);
 	}
-	print_message("# %u mutations, %u of them with another meaning\n", tried, caught);
-	assert_true(tried > 1000 && caught > tried / 2);
+	print_message("# %u mutations, %u of another meaning, %u decided in lockstep\n", seen.tried,
+		      seen.caught, seen.in_lockstep);
+	assert_true(seen.tried > 1000 && seen.caught > seen.tried / 2);
+	assert_true(seen.in_lockstep > seen.tried / 4 * 3);
 }
 
 /* ---- other compilers' filters
@@ -388,6 +405,49 @@ static void test_properties(void **state)
 	}
 }
 
+/* Conditions on pairs of arguments, too many for sets of calls: in lockstep they are few. */
+static void test_many_pairs(void **state)
+{
+	struct random_policy random = { .seed = 77 };
+	char text[200 * 96] = "ioctl: ";
+	struct verify_difference d;
+	struct sock_filter *insns;
+	struct policy *policy;
+	size_t len, n = 7;
+	unsigned refuted = 0;
+	int err;
+
+	(void)state;
+	for (int i = 0; i < 150; i++) {
+		const char *op = i % 3 == 0 ? "&" : i % 3 == 1 ? "==" : "<";
+
+		n += (size_t)snprintf(text + n, sizeof(text) - n,
+				      "%sarg%u %s 0x%lx && arg%u in 0x%lx", i ? " || " : "",
+				      random_below(&random.seed, 6), op,
+				      random_next(&random.seed) >> 4, random_below(&random.seed, 6),
+				      random_next(&random.seed));
+	}
+	policy = parse(text);
+	assert_int_equal(compile_policy(policy, &insns, &len), 0);
+	assert_int_equal(verify_filter(policy, insns, len, &d), 0);
+	/* One comparison the other way round. */
+	for (size_t i = 10; i < len; i += 97) {
+		struct sock_filter kept = insns[i];
+
+		if (BPF_CLASS(kept.code) != BPF_JMP || kept.code == (BPF_JMP | BPF_JA))
+			continue;
+		insns[i].jt = kept.jf;
+		insns[i].jf = kept.jt;
+		err = lockstep_verify(policy, insns, len, &d);
+		assert_int_not_equal(err, 0);
+		refuted += err == 1;
+		insns[i] = kept;
+	}
+	assert_true(refuted > 0);
+	free(insns);
+	policy_free(policy);
+}
+
 /* A filter that multiplies two arguments is beyond anybody: it must be refused and not judged. */
 static void test_too_complex(void **state)
 {
@@ -412,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_mutations),     cmocka_unit_test(test_foreign_filters),
 		cmocka_unit_test(test_architectures), cmocka_unit_test(test_differences),
 		cmocka_unit_test(test_properties),    cmocka_unit_test(test_too_complex),
+		cmocka_unit_test(test_many_pairs),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
