@@ -167,7 +167,7 @@ static void broken_ring_signals_once_and_alone(void **state)
 	(void)state;
 	for (unsigned broken = RX; broken <= TX; broken++) {
 		struct guest_ring *r = &guest.queue[broken].ring;
-		uint16_t base;
+		uint32_t base;
 
 		rig_open(&rig, &guest, &(struct guest_options){ 0 });
 		rig_exchange(&rig, &guest, 0);
@@ -267,7 +267,7 @@ static void ring_never_enabled_stays_silent(void **state)
 
 static void stop_is_idempotent(void **state)
 {
-	uint16_t base;
+	uint32_t base;
 
 	(void)state;
 	rig_open(&rig, &guest, &(struct guest_options){ .base = 777 });

@@ -11,9 +11,10 @@
 #include "lib/util.h"
 #include "tests/support/rig.h"
 
-#define MERGE BIT(VIRTIO_NET_F_MRG_RXBUF)
-#define EVENT BIT(VIRTIO_RING_F_EVENT_IDX)
-#define LAST  65226
+#define MERGE  BIT(VIRTIO_NET_F_MRG_RXBUF)
+#define EVENT  BIT(VIRTIO_RING_F_EVENT_IDX)
+#define PACKED BIT(VIRTIO_F_RING_PACKED)
+#define LAST   65226
 
 static struct rig rig;
 static struct guest guest;
@@ -65,6 +66,32 @@ static const struct kind kinds[] = {
 	{ "indices about to wrap", { .base = 65500, .features = EVENT }, { 0 }, 71 },
 	{ "eight regions, sealed not", { .regions = 8, .backing = GUEST_UNSEALED }, { 0 }, 73 },
 	{ "regions one by one", { .regions = 12, .slots = true }, { 0 }, 73 },
+	{ "packed", { .features = PACKED }, { 0 }, 1 },
+	{ "packed, mergeable, event indices", { .features = PACKED | MERGE | EVENT }, { 0 }, 17 },
+	{ "packed, header cut across descriptors",
+	  { .features = PACKED | EVENT },
+	  { 5, 9, 100, 7 },
+	  43 },
+	{ "packed, merged from small buffers",
+	  { .features = PACKED | MERGE, .rx_buffer = 300 },
+	  { 0 },
+	  37 },
+	{ "packed, tables",
+	  { .features = PACKED, .indirect = true },
+	  { 12, 14, 1, 300, 4096 },
+	  23 },
+	{ "packed, a ring of three", { .features = PACKED | EVENT, .ring_size = 3 }, { 0 }, 61 },
+	{ "packed, a ring of one", { .features = PACKED, .ring_size = 1 }, { 0 }, 201 },
+	{ "packed, 255 and about to wrap",
+	  { .features = PACKED | EVENT, .ring_size = 255, .base = 0x00f000f0 },
+	  { 0 },
+	  47 },
+	{ "packed, the largest ring",
+	  { .features = PACKED | MERGE | EVENT, .ring_size = 32768 },
+	  { 0 },
+	  67 },
+	{ "packed, base as DPDK tells it", { .features = PACKED, .base = 0x8000 }, { 0 }, 47 },
+	{ "packed, no eventfds", { .features = PACKED, .polling = true }, { 0 }, 59 },
 };
 
 static void cut(struct guest *g, const struct kind *kind)
@@ -87,7 +114,7 @@ static void open_kind(const struct kind *kind)
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
 	assert_ok(guest_share_memory(&guest));
 	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, kind->options.base));
+		assert_ok(guest_ring_configure(&guest, i, guest.options.base));
 		assert_ok(guest_ring_enable(&guest, i, true));
 	}
 	guest_refill(&guest, 0);
@@ -154,12 +181,11 @@ static void every_size(void **state)
 /* Both directions at once, long enough for every index to wrap. */
 static void both_ways_past_the_wrap(void **state)
 {
+	const uint64_t features = *(const uint64_t *)*state;
 	uint32_t sent = 0, got = 0, back = 0, number;
 
-	(void)state;
 	rig_start(&rig, (const char *[]){ NULL });
-	rig_open(&rig, &guest,
-		 &(struct guest_options){ .ring_size = 64, .features = MERGE | EVENT });
+	rig_open(&rig, &guest, &(struct guest_options){ .ring_size = 64, .features = features });
 	while (got < 70000) {
 		for (; sent < got + 24; sent++) {
 			frame_pattern(frame, 60 + sent % 1400, sent);
@@ -185,23 +211,27 @@ static void both_ways_past_the_wrap(void **state)
 static void restart(unsigned index)
 {
 	struct guest_ring *r = &guest.queue[index].ring;
-	uint16_t base;
+	uint32_t base;
 
 	assert_ok(guest_ring_stop(&guest, index, &base));
 	/* A stopped device has finished all that it took, and took no more than there was. */
-	assert_int_equal(base, guest_split_raw(r).used->idx);
-	assert_true((uint16_t)(base - r->used) <= (uint16_t)(r->avail - r->used));
+	if (r->format == &guest_packed) {
+		assert_int_equal(base >> 16, base & 0xffff);
+	} else {
+		assert_int_equal(base, guest_split_raw(r).used->idx);
+		assert_true((uint16_t)(base - r->used) <= (uint16_t)(r->avail - r->used));
+	}
 	assert_ok(guest_ring_configure(&guest, index, base));
 	assert_ok(guest_ring_enable(&guest, index, true));
 }
 
 static void restarts_lose_no_transmitted_frame(void **state)
 {
+	const uint64_t features = *(const uint64_t *)*state;
 	uint32_t sent = 0, got = 0, number;
 
-	(void)state;
 	rig_start(&rig, (const char *[]){ NULL });
-	rig_open(&rig, &guest, &(struct guest_options){ .features = EVENT });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = features });
 	for (unsigned round = 0; round < 400; round++) {
 		for (unsigned n = 0; n < round % 97; n++, sent++) {
 			frame_pattern(frame, 64 + sent % 900, sent);
@@ -224,7 +254,7 @@ static void restarts_lose_no_transmitted_frame(void **state)
 
 static void restarts_lose_no_received_frame(void **state)
 {
-	struct guest_options options = { .features = (uintptr_t)*state };
+	struct guest_options options = { .features = *(const uint64_t *)*state };
 	uint32_t sent = 0, got = 0;
 
 	rig_start(&rig, (const char *[]){ NULL });
@@ -358,15 +388,26 @@ static void frame_that_no_buffer_holds_is_dropped_and_counted(void **state)
 
 int main(void)
 {
-	static char names[ARRAY_SIZE(kinds)][64];
-	struct CMUnitTest tests[ARRAY_SIZE(kinds) + 16];
+	static char names[ARRAY_SIZE(kinds) + 12][64];
+	struct CMUnitTest tests[ARRAY_SIZE(kinds) + 12 + 16];
+	static const struct {
+		const char *name;
+		uint64_t features;
+	} formats[] = {
+		{ "split", 0 },
+		{ "mergeable", MERGE | EVENT },
+		{ "packed", PACKED },
+		{ "packed, mergeable", PACKED | MERGE | EVENT },
+	};
+	static const struct {
+		const char *name;
+		CMUnitTestFunction test;
+	} each_format[] = {
+		{ "both ways past the wrap", both_ways_past_the_wrap },
+		{ "restarts lose no transmitted frame", restarts_lose_no_transmitted_frame },
+		{ "restarts lose no received frame", restarts_lose_no_received_frame },
+	};
 	const struct CMUnitTest others[] = {
-		cmocka_unit_test_setup_teardown(both_ways_past_the_wrap, blank, abandon),
-		cmocka_unit_test_setup_teardown(restarts_lose_no_transmitted_frame, blank, abandon),
-		cmocka_unit_test_prestate_setup_teardown(restarts_lose_no_received_frame, blank,
-							 abandon, NULL),
-		{ "restarts_lose_no_received_frame: mergeable", restarts_lose_no_received_frame,
-		  blank, abandon, (void *)(uintptr_t)MERGE },
 		cmocka_unit_test_setup_teardown(merged_frame_waits_for_its_last_buffer, blank,
 						abandon),
 		cmocka_unit_test_setup_teardown(held_frame_survives_a_restart, blank, abandon),
@@ -379,6 +420,14 @@ int main(void)
 		snprintf(names[n], sizeof(names[n]), "every size: %s", kinds[n].name);
 		tests[n] = (struct CMUnitTest){ names[n], every_size, blank, abandon,
 						(void *)&kinds[n] };
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(each_format) * ARRAY_SIZE(formats); i++, n++) {
+		size_t t = i / ARRAY_SIZE(formats), f = i % ARRAY_SIZE(formats);
+
+		snprintf(names[n], sizeof(names[n]), "%s: %s", each_format[t].name,
+			 formats[f].name);
+		tests[n] = (struct CMUnitTest){ names[n], each_format[t].test, blank, abandon,
+						(void *)&formats[f].features };
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		tests[n++] = others[i];

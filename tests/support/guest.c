@@ -40,6 +40,8 @@ static void defaults(struct guest_options *o)
 	o->regions = o->regions ? o->regions : 2;
 	o->rx_buffer = o->rx_buffer ? o->rx_buffer : merge ? 4096 : GUEST_BUFFER_MAX;
 	o->slots_per_ring = o->slots_per_ring ? o->slots_per_ring : GUEST_SLOTS_MAX;
+	if (o->features >> VIRTIO_F_RING_PACKED & 1)
+		o->base = o->base ? o->base : GUEST_PACKED_BASE;
 	o->slots_per_ring = min_of(o->slots_per_ring, min_of(o->ring_size, GUEST_SLOTS_MAX));
 }
 
@@ -87,7 +89,9 @@ static int queue_init(struct guest *g, unsigned index)
 {
 	const struct guest_options *o = &g->options;
 	struct guest_queue *q = &g->queue[index];
-	int rc = guest_ring_init(&q->ring, &g->memory, &guest_split, o->ring_size,
+	const struct guest_ring_format *format =
+		has(g, VIRTIO_F_RING_PACKED) ? &guest_packed : &guest_split;
+	int rc = guest_ring_init(&q->ring, &g->memory, format, o->ring_size,
 				 has(g, VIRTIO_RING_F_EVENT_IDX),
 				 o->indirect ? GUEST_PIECES_MAX : 0, o->polling);
 
@@ -245,9 +249,9 @@ int guest_ring_stop(struct guest *g, unsigned index, uint16_t *base)
 	if (rc)
 		return rc;
 	if (reply.head.size != sizeof(state) || reply.state.index != index ||
-	    reply.state.num > UINT16_MAX)
+	    (reply.state.num > UINT16_MAX && !has(g, VIRTIO_F_RING_PACKED)))
 		return -EPROTO;
-	*base = (uint16_t)reply.state.num;
+	*base = reply.state.num;
 	return 0;
 }
 
@@ -375,7 +379,7 @@ int guest_flush(struct guest *g, unsigned pair, int timeout_ms)
 	int64_t end = now_ms() + timeout_ms;
 
 	guest_kick(g, pair);
-	while (r->used != r->avail) {
+	while (r->outstanding) {
 		int64_t left = end - now_ms();
 		int rc = guest_ring_wait(r, left > 0 ? (int)left : 0);
 

@@ -48,7 +48,7 @@ struct guest_options {	      /* zero: the default */
 	unsigned regions;      /* 2 */
 	uint64_t region_bytes; /* what the rings and buffers need */
 	bool slots;	       /* ADD_MEM_REG instead of SET_MEM_TABLE */
-	uint16_t base;	       /* first index of every ring */
+	uint32_t base;	       /* first index of every ring, as SET_VRING_BASE has it */
 	uint32_t rx_buffer; /* bytes of a receive buffer: GUEST_BUFFER_MAX; 4096 with MRG_RXBUF */
 	unsigned slots_per_ring; /* buffers of a ring: at most GUEST_SLOTS_MAX */
 };
@@ -78,10 +78,10 @@ int guest_open(struct guest *guest, const struct guest_options *options);
 int guest_negotiate(struct guest *guest, const struct guest_options *options);
 int guest_make_rings(struct guest *guest);
 int guest_share_memory(struct guest *guest);
-int guest_ring_configure(struct guest *guest, unsigned index, uint16_t base);
+int guest_ring_configure(struct guest *guest, unsigned index, uint32_t base);
 int guest_ring_enable(struct guest *guest, unsigned index, bool on);
 /* GET_VRING_BASE: stops the ring; *base is where the device stopped. */
-int guest_ring_stop(struct guest *guest, unsigned index, uint16_t *base);
+int guest_ring_stop(struct guest *guest, unsigned index, uint32_t *base);
 /* Closes the connection and frees everything. */
 void guest_close(struct guest *guest);
 

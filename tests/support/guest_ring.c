@@ -61,7 +61,7 @@ int guest_ring_init(struct guest_ring *ring, struct guest_memory *mem,
 	if (rc)
 		guest_ring_free(ring);
 	else
-		guest_ring_start(ring, 0);
+		guest_ring_start(ring, format == &guest_packed ? GUEST_PACKED_BASE : 0);
 	return rc;
 }
 
@@ -78,15 +78,19 @@ void guest_ring_free(struct guest_ring *ring)
 	ring->pieces = NULL;
 }
 
-void guest_ring_start(struct guest_ring *ring, uint16_t base)
+void guest_ring_start(struct guest_ring *ring, uint32_t base)
 {
+	ring->outstanding = 0;
 	ring->format->start(ring, base);
 }
 
 int guest_ring_post(struct guest_ring *ring, const struct guest_piece *pieces, unsigned n,
 		    bool indirect, uint32_t cookie)
 {
-	return ring->format->post(ring, pieces, n, indirect, cookie);
+	int rc = ring->format->post(ring, pieces, n, indirect, cookie);
+
+	ring->outstanding += !rc;
+	return rc;
 }
 
 void guest_ring_kick(struct guest_ring *ring)
@@ -99,7 +103,10 @@ void guest_ring_kick(struct guest_ring *ring)
 
 int guest_ring_take(struct guest_ring *ring, uint32_t *cookie, uint32_t *len)
 {
-	return ring->format->take(ring, cookie, len);
+	int rc = ring->format->take(ring, cookie, len);
+
+	ring->outstanding -= rc > 0;
+	return rc;
 }
 
 int guest_ring_wait(struct guest_ring *ring, int timeout_ms)

@@ -24,9 +24,10 @@ static int split_layout(struct guest_ring *ring)
 	return ring->raw.desc && ring->raw.avail && ring->raw.used ? 0 : -ENOMEM;
 }
 
-static void split_start(struct guest_ring *ring, uint16_t base)
+static void split_start(struct guest_ring *ring, uint32_t start)
 {
 	struct vring v = guest_split_raw(ring);
+	uint16_t base = (uint16_t)start;
 
 	memset(v.desc, 0, 16ull * ring->size);
 	memset(v.avail, 0, AVAIL_BYTES(ring->size));
