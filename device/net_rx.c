@@ -368,8 +368,12 @@ static int rx_read(struct pair *p)
 	if (n < 0)
 		return rx_error(p, errno);
 	if (n < (ssize_t)(sizeof(hdr) + NET_FRAME_MIN) ||
-	    n > (ssize_t)(sizeof(hdr) + NET_FRAME_MAX) || net_hdr_deliver(&hdr, rx_features(p)))
+	    n > (ssize_t)(sizeof(hdr) + NET_FRAME_MAX) || net_hdr_deliver(&hdr, rx_features(p))) {
+		/* Its bytes stay in the guest's buffers all the same. */
+		if (n > (ssize_t)sizeof(hdr))
+			rx_wrote(p, false, min_of((uint64_t)n - sizeof(hdr), room));
 		return rx_error(p, EINVAL);
+	}
 	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
 	if (frame_len <= room) {
 		if (!rx_passes(p, frame_len, false)) {
