@@ -14,13 +14,18 @@
 
 void back_init(struct backchannel *b)
 {
-	*b = (struct backchannel){ .sock = -1 };
+	*b = (struct backchannel){ .sock = -1, .quiet = true };
 }
 
 static void back_close(struct backchannel *b)
 {
+	/* An interrupt that was not acknowledged may be lost: one too many harms nobody. */
+	if (b->awaited)
+		*(b->out.head.request == VU_BACK_VRING_CALL ? &b->calls[b->out.state.index]
+							    : &b->errs[b->out.state.index]) = true;
 	fd_close(&b->sock);
-	back_init(b);
+	b->out_len = b->out_sent = b->in_len = 0;
+	b->awaited = false;
 }
 
 /* The next thing to say, in no ring's favour: configuration first, since it comes seldom. */
@@ -54,7 +59,7 @@ static void back_flush(struct backchannel *b)
 		ssize_t n;
 
 		if (b->out_sent == b->out_len) {
-			if (b->awaited || !message_next(b))
+			if (b->awaited || b->quiet || !message_next(b))
 				return;
 			b->out_len = sizeof(b->out.head) + b->out.head.size;
 			b->out_sent = 0;
@@ -74,23 +79,30 @@ void back_set(struct backchannel *b, int sock)
 {
 	back_close(b);
 	b->sock = sock;
+	back_flush(b);
+}
+
+void back_quiet(struct backchannel *b, bool quiet)
+{
+	b->quiet = quiet;
+	back_flush(b);
 }
 
 void back_config(struct backchannel *b)
 {
-	b->config = b->sock >= 0;
+	b->config = true;
 	back_flush(b);
 }
 
 void back_call(struct backchannel *b, unsigned int ring)
 {
-	b->calls[ring] = b->sock >= 0;
+	b->calls[ring] = true;
 	back_flush(b);
 }
 
 void back_err(struct backchannel *b, unsigned int ring)
 {
-	b->errs[ring] = b->sock >= 0;
+	b->errs[ring] = true;
 	back_flush(b);
 }
 

@@ -25,14 +25,16 @@ struct backchannel {
 	} out;
 	size_t out_len, out_sent, in_len;
 	bool awaited; /* the front-end owes an answer */
+	bool quiet;   /* every ring is stopped: nothing may be said ("Suspended device state") */
 	unsigned char in[sizeof(struct vu_header) + sizeof(uint64_t)];
 };
 
 void back_init(struct backchannel *b);
-/* Takes over a connected socket, in place of the one there was. */
+/* Takes over a connected socket, in place of the one there was. What was noted stays so. */
 void back_set(struct backchannel *b, int sock);
-/* Note a message, and send it when nothing else is under way. Without a channel: nothing happens.
- */
+/* Whether anything may be said now; what is noted meanwhile goes out afterwards. */
+void back_quiet(struct backchannel *b, bool quiet);
+/* Note a message, and send it when there is a channel and nothing else is under way. */
 void back_config(struct backchannel *b);
 void back_call(struct backchannel *b, unsigned int ring);
 void back_err(struct backchannel *b, unsigned int ring);

@@ -213,7 +213,8 @@ static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
 	w->command.mem = l->memory;
 	w->command.fds = (struct queue_fds){ v->kick, v->call, v->err, l->log };
 	w->command.enabled = v->enabled;
-	w->command.inband = l->inband;
+	w->command.inband_kick = l->inband && !v->polled;
+	w->command.inband_call = l->inband && !v->muted;
 	w->command.dirty = l->features & BIT_ULL(VU_F_LOG_ALL) ? l->dirty : NULL;
 	w->command.log = ring_log(l, v);
 	w->command.features = l->features;
@@ -239,6 +240,7 @@ static void start_waiting(struct lifecycle *l, unsigned int ring)
 static void vring_forget(struct lifecycle *l, unsigned int ring)
 {
 	l->vrings[ring].kicked = l->vrings[ring].size_said = l->vrings[ring].addr_said = false;
+	l->vrings[ring].polled = false;
 	fd_close(&l->vrings[ring].kick);
 	l->vrings[ring].state = RING_STOPPED;
 }
@@ -399,6 +401,10 @@ int lifecycle_fd(struct lifecycle *l, unsigned int ring, enum ring_event event, 
 		l->replaced = fd_take(slot);
 	fd_close(slot);
 	*slot = fd;
+	if (event == RING_KICK)
+		v->polled = fd < 0;
+	else if (event == RING_CALL)
+		v->muted = fd < 0;
 	if (action == UPDATE)
 		return ask(l, ring, WORKER_UPDATE);
 	if (action != WAIT)

@@ -45,6 +45,7 @@ struct vring {
 	bool size_said, addr_said; /* since it last stopped */
 	struct vu_vring_addr addr;
 	int kick, call, err; /* owned; -1 none */
+	bool polled, muted;  /* said to be without kick, call: no message takes their place */
 };
 
 /* Pairs, and the control queue as the first ring of one more. */

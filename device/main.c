@@ -385,7 +385,7 @@ static void turn(void)
 	if (fds[2].revents && !ending)
 		session_result(session_ready(&session, fds[2].revents));
 	if (fds[3].revents && !ending)
-		back_ready(&session.back, fds[3].revents);
+		session_back(&session, fds[3].revents);
 	if (fds[4].revents && !ending)
 		session_result(session_transfer(&session));
 	if (serving())

@@ -11,6 +11,7 @@
 
 #include "lib/virtio.h"
 
+#define NET_MTU_MIN	 68		  /* of virtio 1.3, 5.1.4.1 */
 #define NET_FRAME_MIN	 14		  /* an Ethernet header */
 #define NET_FRAME_MAX	 (65535 + 14 + 4) /* the longest GSO frame with a VLAN tag */
 #define NET_CONFIG_SPACE 256 /* bytes that GET_CONFIG may reach; zero behind struct net_config */

@@ -1,7 +1,7 @@
 /*
  * A receive and a transmit ring over one TAP queue: all that one worker owns while it serves. Only
- * that worker touches it, except for the counters (read by the control thread, relaxed) and what
- * worker.h names.
+ * that worker touches it, except for the counters (read by the control thread, relaxed), the frame
+ * that waits while no ring runs (state.h), and what worker.h names.
  *
  * The packet path is worker.c -> net_tx.c or net_rx.c -> ring.c -> memory.c: no lock, no
  * allocation, no logging, one system call a frame.
@@ -40,7 +40,8 @@ struct queue {
 	struct queue_fds fds;
 	bool running; /* started and not broken */
 	bool enabled;
-	int inband; /* no call descriptor: whom to tell of `wanted_call`; -1 nobody */
+	int inband;	  /* no call descriptor: whom to tell of `wanted_call`; -1 nobody */
+	bool inband_kick; /* without a kick descriptor: somebody else wakes us, no need to poll */
 	atomic_bool wanted_call;
 	const struct dirty *dirty; /* where writes to the guest's buffers are logged, or NULL */
 	bool kick_dead; /* the kick descriptor is no event descriptor: not polled again */

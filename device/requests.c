@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "device/state.h"
 #include "lib/fd.h"
 #include "lib/tun.h"
 #include "lib/util.h"
@@ -25,8 +26,6 @@
 	 BIT_ULL(VU_P_CONFIG) | BIT_ULL(VU_P_RESET_DEVICE) | BIT_ULL(VU_P_INBAND) |    \
 	 BIT_ULL(VU_P_MEM_SLOTS) | BIT_ULL(VU_P_STATUS) | BIT_ULL(VU_P_DEVICE_STATE) | \
 	 BIT_ULL(VU_P_GPA_ADDRESSES))
-
-#define NET_MTU_MIN 68 /* of virtio 1.3, 5.1.4.1 */
 
 static int reply_u64(struct session *s, uint64_t value)
 {
@@ -301,7 +300,8 @@ static int vring_kick(struct session *s, const struct vu_message *in)
 
 static int set_device_state_fd(struct session *s, const struct vu_message *in)
 {
-	const struct device_state state = { TRANSFER_MAGIC, s->lifecycle->features, s->setup->mtu };
+	size_t n;
+	uint64_t *words = state_words(&n);
 	struct stat st;
 	int rc = 0;
 
@@ -312,9 +312,13 @@ static int set_device_state_fd(struct session *s, const struct vu_message *in)
 	else if (syscall(SYS_fstat, s->fds[0], &st) || !S_ISFIFO(st.st_mode))
 		rc = -EBADF; /* the document's example, and what front-ends use; nothing else can do
 				less harm */
-	else
+	else if (s->transfer.fd >= 0)
+		rc = -EBUSY; /* the words are that one's */
+	if (!rc && in->transfer.direction == TRANSFER_SAVE)
+		n = state_save(words, s->setup, s->lifecycle->workers, s->lifecycle->features);
+	if (!rc)
 		rc = transfer_begin(&s->transfer, (enum transfer_way)in->transfer.direction,
-				    s->fds[0], &state);
+				    s->fds[0], words, n);
 	if (!rc)
 		s->fds[0] = -1;
 	return reply_u64(s, TRANSFER_NO_FD | (rc ? 1 : 0));
@@ -332,13 +336,16 @@ static int checked_device_state(struct session *s, const struct vu_message *in)
 	return reply_u64(s, s->transfer.result != 0);
 }
 
-int request_state_load(struct session *s, const struct device_state *state)
+int request_state_load(struct session *s)
 {
-	if (state->features != s->lifecycle->features || state->mtu < NET_MTU_MIN ||
-	    state->mtu > s->mtu_max)
-		return -EINVAL;
-	s->setup->mtu = (uint16_t)state->mtu;
-	return 0;
+	const struct transfer *t = &s->transfer;
+
+	if (lifecycle_started(s->lifecycle))
+		return -EBUSY; /* meanwhile */
+	if (t->at % sizeof(uint64_t))
+		return -EBADMSG;
+	return state_load(t->words, t->at / sizeof(uint64_t), s->setup, s->lifecycle->workers,
+			  s->lifecycle->features, s->mtu_max);
 }
 
 static int set_vring_num(struct session *s, const struct vu_message *in)

@@ -17,8 +17,8 @@ struct request {
 		      const struct vu_message *in); /* NULL: nothing more to do */
 };
 
-/* Takes over the state that another back-end saved; 0 or -EINVAL, nothing changed. */
-int request_state_load(struct session *s, const struct device_state *state);
+/* Takes over what the transfer has loaded; 0 or -errno, nothing changed. */
+int request_state_load(struct session *s);
 /* NULL: this back-end does not serve it. */
 const struct request *request_find(uint32_t number);
 

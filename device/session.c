@@ -198,6 +198,8 @@ int session_ready(struct session *s, short revents)
 
 void session_notify(struct session *s)
 {
+	/* A ring stops with the answer that says so. */
+	back_quiet(&s->back, !s->busy && !lifecycle_started(s->lifecycle));
 	for (unsigned int i = 0; i < net_rings(s->setup); i++) {
 		if (lifecycle_call_wanted(s->lifecycle, i))
 			back_call(&s->back, i);
@@ -206,12 +208,18 @@ void session_notify(struct session *s)
 	}
 }
 
+void session_back(struct session *s, short revents)
+{
+	session_notify(s);
+	back_ready(&s->back, revents);
+}
+
 int session_transfer(struct session *s)
 {
 	if (!transfer_ready(&s->transfer))
 		return 0;
 	if (s->transfer.way == TRANSFER_LOAD && !s->transfer.result)
-		s->transfer.result = request_state_load(s, &s->transfer.state);
+		s->transfer.result = request_state_load(s);
 	return session_answers(s, 0);
 }
 

@@ -50,6 +50,8 @@ int session_ready(struct session *s, short revents);
 int session_answers(struct session *s, int rc);
 /* Interrupts and breaks of rings without descriptors for them become messages. */
 void session_notify(struct session *s);
+/* The socket of the back-end's own messages is ready. */
+void session_back(struct session *s, short revents);
 /* The pipe of a state transfer is ready. As session_ready(). */
 int session_transfer(struct session *s);
 /* The deadline has passed. Always an error. */

@@ -1,6 +1,6 @@
 /*
- * State through a pipe. Runs in the control thread; trusts nothing that is loaded: its length, its
- * magic number, and each value are checked by whoever uses it.
+ * Words through a pipe. Runs in the control thread; of what is loaded it trusts nothing, and bounds
+ * the length: whoever uses the words checks them.
  */
 #include "device/transfer.h"
 
@@ -16,12 +16,15 @@ void transfer_init(struct transfer *t)
 	*t = (struct transfer){ .fd = -1, .result = -ENODATA };
 }
 
-int transfer_begin(struct transfer *t, enum transfer_way way, int fd,
-		   const struct device_state *state)
+int transfer_begin(struct transfer *t, enum transfer_way way, int fd, uint64_t *words, size_t n)
 {
 	if (t->fd >= 0)
 		return -EBUSY;
-	*t = (struct transfer){ .fd = fd, .way = way, .state = *state, .result = -EINPROGRESS };
+	*t = (struct transfer){ .fd = fd,
+				.way = way,
+				.words = words,
+				.size = n * sizeof(uint64_t),
+				.result = -EINPROGRESS };
 	return 0;
 }
 
@@ -40,14 +43,14 @@ static bool transfer_end(struct transfer *t, int result)
 static bool save_some(struct transfer *t)
 {
 	/* A pipe that is ready for writing takes eight bytes whole. */
-	ssize_t n = write(t->fd, (char *)&t->state + t->at, sizeof(uint64_t));
+	ssize_t n = write(t->fd, (char *)t->words + t->at, sizeof(uint64_t));
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n != (ssize_t)sizeof(uint64_t))
 		return transfer_end(t, n < 0 ? -errno : -EIO);
-	t->at += (unsigned int)n;
-	return t->at == sizeof(t->state) && transfer_end(t, 0);
+	t->at += (size_t)n;
+	return t->at == t->size && transfer_end(t, 0);
 }
 
 static bool load_some(struct transfer *t)
@@ -57,14 +60,12 @@ static bool load_some(struct transfer *t)
 
 	if (n < 0 && errno == EAGAIN)
 		return false;
-	if (!n)
-		return transfer_end(t, t->at == sizeof(t->state) && t->state.magic == TRANSFER_MAGIC
-					       ? 0
-					       : -EBADMSG);
-	if (n < 0 || (size_t)n > sizeof(t->state) - t->at)
-		return transfer_end(t, n < 0 ? -errno : -EBADMSG);
-	memcpy((char *)&t->state + t->at, &piece, (size_t)n);
-	t->at += (unsigned int)n;
+	if (n <= 0)
+		return transfer_end(t, n < 0 ? -errno : 0);
+	if ((size_t)n > t->size - t->at)
+		return transfer_end(t, -EMSGSIZE);
+	memcpy((char *)t->words + t->at, &piece, (size_t)n);
+	t->at += (size_t)n;
 	return false;
 }
 

@@ -92,7 +92,8 @@ static void queue_update(struct queue *q, const struct worker_command *c, int an
 		event_signal(c->fds.call);
 	q->fds = c->fds;
 	q->enabled = c->enabled;
-	q->inband = c->inband ? answer_fd : -1;
+	q->inband = c->inband_call ? answer_fd : -1;
+	q->inband_kick = c->inband_kick;
 	q->dirty = c->dirty;
 	q->ring.log = c->log;
 }
@@ -103,7 +104,7 @@ static void do_start(struct worker *w, struct worker_command *c)
 	struct queue *q = &p->queues[c->which];
 
 	/* A frame held for a driver with other offloads would come with a header it cannot read. */
-	if (p->features != c->features)
+	if ((p->features ^ c->features) & ~BIT_ULL(VU_F_LOG_ALL))
 		p->rx.held_len = 0;
 	p->features = c->features;
 	p->hdr_len = net_hdr_len(c->features);
@@ -252,7 +253,7 @@ static bool polling(const struct worker *w, unsigned int which)
 {
 	const struct queue *q = &w->pair.queues[which];
 
-	return q->running && q->fds.kick < 0 && q->inband < 0 && (q->enabled || which == PAIR_TX);
+	return q->running && q->fds.kick < 0 && !q->inband_kick && (q->enabled || which == PAIR_TX);
 }
 
 static short tap_events(const struct pair *p)

@@ -29,8 +29,8 @@ struct worker_command {
 	struct ring_config config[2];
 	const struct memory *mem;
 	struct queue_fds fds;
-	bool inband; /* kicks and calls come as messages to the control thread where there is no
-			descriptor */
+	/* Without a descriptor: kicks come, and calls go, as messages by the control thread. */
+	bool inband_kick, inband_call;
 	struct ring_log log;	   /* of the ring's own writes */
 	const struct dirty *dirty; /* of writes to its buffers */
 	bool enabled;

@@ -159,7 +159,7 @@ static inline bool served_round(void)
 	if (!rc && fds[1].revents)
 		rc = session_ready(&served.session, fds[1].revents);
 	if (!rc && fds[2].revents)
-		back_ready(&served.session.back, fds[2].revents);
+		session_back(&served.session, fds[2].revents);
 	if (!rc && fds[3].revents)
 		rc = session_transfer(&served.session);
 	net_ctrl_ready(&served.control, &fds[CONTROL]);

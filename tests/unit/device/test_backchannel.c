@@ -1,233 +1,363 @@
 /*
- * What the device tells its front-end unasked: one message at a time, each once, whatever the
- * front-end does with the socket it gave.
+ * What the back-end says unasked: one message at a time, nothing while every ring is stopped,
+ * nothing lost when the front-end is slow or gives another channel; and kicks and interrupts that
+ * are messages.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/unit/device/served.h"
 
-#include <cmocka.h>
-#include <poll.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include "device/backchannel.h"
-#include "lib/fd.h"
-#include "lib/util.h"
+#define INBAND \
+	(PROTOCOL | BIT_ULL(VU_P_BACKEND_REQ) | BIT_ULL(VU_P_INBAND) | BIT_ULL(VU_P_REPLY_ACK))
 
 static struct backchannel back;
-static int peer;
+static int far = -1; /* the front-end's end */
 
-static int set_up(void **state)
+static void channel_make(int *near)
 {
 	int pair[2];
 
+	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	fd_close(&far);
+	*near = pair[0];
+	far = pair[1];
+}
+
+static int channel_open(void **state)
+{
+	int near;
+
 	(void)state;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return -1;
 	back_init(&back);
-	back_set(&back, pair[0]);
-	peer = pair[1];
+	channel_make(&near);
+	back_set(&back, near);
+	back_quiet(&back, false);
 	return 0;
 }
 
-static int tear_down(void **state)
+static int channel_close(void **state)
 {
 	(void)state;
 	fd_close(&back.sock);
-	fd_close(&peer);
+	fd_close(&far);
 	return 0;
 }
 
-struct heard {
-	struct vu_header head;
-	struct vu_vring_state ring;
-};
-
-/* The next message: its number, 0 none there. */
-static int hear(struct heard *m)
+/* The next message's number, -1 none; *ring where it names one. */
+static int message_hear(uint32_t *ring)
 {
-	memset(m, 0, sizeof(*m));
-	if (recv(peer, &m->head, sizeof(m->head), MSG_DONTWAIT) != sizeof(m->head))
-		return 0;
-	if (m->head.size)
-		assert_int_equal(sizeof(m->ring),
-				 recv(peer, &m->ring, sizeof(m->ring), MSG_DONTWAIT));
-	return (int)m->head.request;
+	struct vu_vring_state body;
+	struct vu_header head;
+
+	if (recv(far, &head, sizeof(head), MSG_DONTWAIT) != sizeof(head))
+		return -1;
+	assert_int_equal(head.request == VU_BACK_CONFIG_CHANGE ? VU_VERSION
+							       : VU_VERSION | VU_FLAG_NEED_REPLY,
+			 head.flags);
+	if (head.request == VU_BACK_CONFIG_CHANGE) {
+		assert_int_equal(0, head.size);
+		return (int)head.request;
+	}
+	assert_int_equal(sizeof(body), head.size);
+	assert_int_equal(sizeof(body), recv(far, &body, sizeof(body), MSG_DONTWAIT));
+	assert_int_equal(0, body.num);
+	*ring = body.index;
+	return (int)head.request;
 }
 
-static void answer(uint32_t request, uint32_t flags, uint32_t size, size_t bytes)
+static void message_answer(uint32_t request, uint32_t flags, uint32_t size)
 {
 	struct {
 		struct vu_header head;
-		uint32_t value[2];
-	} reply = { { request, flags, size }, { 0, 0 } };
+		uint64_t value;
+	} __attribute__((packed)) answer = { { request, flags, size }, 0 };
 
-	assert_int_equal(bytes, send(peer, &reply, bytes, MSG_NOSIGNAL));
-	back_ready(&back, POLLIN);
+	assert_int_equal(sizeof(answer), send(far, &answer, sizeof(answer), 0));
 }
-
-#define REPLY (VU_VERSION | VU_FLAG_REPLY)
 
 static void one_at_a_time(void **state)
 {
-	struct heard m;
+	uint32_t ring = 99;
 
 	(void)state;
 	back_call(&back, 3);
 	back_call(&back, 3);
 	back_call(&back, 1);
-	back_err(&back, 1);
-	back_call(&back, 256);
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(VU_VERSION | VU_FLAG_NEED_REPLY, m.head.flags);
-	assert_int_equal(3, m.ring.index);
-	assert_int_equal(0, hear(&m));
+	back_err(&back, 2);
 	back_config(&back);
-	assert_int_equal(0, hear(&m)); /* it waits its turn too */
-	answer(VU_BACK_VRING_CALL, REPLY, 8, 20);
-	assert_int_equal(VU_BACK_CONFIG_CHANGE, hear(&m));
-	assert_int_equal(VU_VERSION, m.head.flags);
-	assert_int_equal(0, m.head.size);
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(1, m.ring.index);
-	answer(VU_BACK_VRING_CALL, REPLY, 8, 20);
-	assert_int_equal(VU_BACK_VRING_ERR, hear(&m));
-	assert_int_equal(1, m.ring.index);
-	answer(VU_BACK_VRING_ERR, REPLY, 8, 20);
-	/* said again while it was under way, it is said again */
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(3, m.ring.index);
-	answer(VU_BACK_VRING_CALL, REPLY, 8, 20);
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(256, m.ring.index);
-	answer(VU_BACK_VRING_CALL, REPLY, 8, 20);
-	assert_int_equal(0, hear(&m));
-	assert_int_equal(POLLIN, back_events(&back));
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(3, ring);
+	assert_int_equal(-1, message_hear(&ring)); /* until that is answered */
+	message_answer(VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8);
+	back_ready(&back, POLLIN);
+	assert_int_equal(VU_BACK_CONFIG_CHANGE, message_hear(&ring));
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(1, ring);
+	message_answer(VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8);
+	back_ready(&back, POLLIN);
+	assert_int_equal(VU_BACK_VRING_ERR, message_hear(&ring));
+	assert_int_equal(2, ring);
+	message_answer(VU_BACK_VRING_ERR, VU_VERSION | VU_FLAG_REPLY, 8);
+	back_ready(&back, POLLIN);
+	/* the second request for ring 3 came while the first was under way */
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(3, ring);
+	message_answer(VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8);
+	back_ready(&back, POLLIN);
+	assert_int_equal(-1, message_hear(&ring));
+	assert_true(back.sock >= 0);
 }
 
-static void answers_of_no_kind(void **state)
+/* Whatever the front-end sends there that is no answer costs it the channel. */
+static void answers_that_are_none(void **state)
 {
 	static const struct {
 		uint32_t request, flags, size;
 		bool asked;
 	} rows[] = {
-		{ VU_BACK_VRING_CALL, REPLY, 8, false },
-		{ VU_BACK_VRING_ERR, REPLY, 8, true },
+		{ VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8, false },
+		{ VU_BACK_VRING_ERR, VU_VERSION | VU_FLAG_REPLY, 8, true },
 		{ VU_BACK_VRING_CALL, VU_VERSION, 8, true },
-		{ VU_BACK_VRING_CALL, REPLY, 4, true },
-		{ VU_BACK_VRING_CALL, REPLY, 0xffffffff, true },
-		{ 0, 0, 0, true },
-		{ VU_BACK_VRING_CALL, REPLY | 0x10, 8, true },
+		{ VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY | VU_FLAG_NEED_REPLY, 8, true },
+		{ VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 9, true },
+		{ VU_BACK_VRING_CALL, 2 | VU_FLAG_REPLY, 8, true },
 	};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		tear_down(NULL);
-		set_up(NULL);
+		int near;
+
+		channel_make(&near);
+		back_init(&back);
+		back_set(&back, near);
+		back_quiet(&back, false);
 		if (rows[i].asked)
 			back_call(&back, 0);
-		answer(rows[i].request, rows[i].flags, rows[i].size, 20);
-		assert_int_equal(-1, back.sock); /* the channel is lost, and nothing else */
-		back_call(&back, 0);
-		back_config(&back);
-		assert_false(back.calls[0] || back.config);
+		message_answer(rows[i].request, rows[i].flags, rows[i].size);
+		back_ready(&back, POLLIN);
+		assert_int_equal(-1, back.sock);
+		back_call(&back, 0); /* nowhere to go, and no harm */
 	}
 }
 
 static void answer_in_pieces(void **state)
 {
-	struct heard m;
-	struct {
-		struct vu_header head;
-		uint32_t value[2];
-	} reply = { { VU_BACK_VRING_CALL, REPLY, 8 }, { 0, 0 } };
+	const struct vu_header head = { VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8 };
+	char bytes[sizeof(head) + 8] = { 0 };
+	uint32_t ring;
 
 	(void)state;
+	memcpy(bytes, &head, sizeof(head));
 	back_call(&back, 0);
-	back_call(&back, 1);
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	for (size_t i = 0; i < 20; i++) {
-		assert_int_equal(0, hear(&m));
-		assert_int_equal(1, send(peer, (char *)&reply + i, 1, 0));
+	back_call(&back, 5);
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		assert_true(back.awaited);
+		assert_int_equal(1, send(far, bytes + i, 1, 0));
 		back_ready(&back, POLLIN);
 	}
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(1, m.ring.index);
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(5, ring);
 }
 
-static void descriptors_in_an_answer(void **state)
+static void quiet_while_suspended(void **state)
 {
-	int fd = 0, before = dup(0), after;
+	uint32_t ring;
 
 	(void)state;
-	close(before);
-	back_call(&back, 0);
-	assert_int_equal(20, fd_send(peer, "12345678901234567890", 20, &fd, 1));
+	back_quiet(&back, true);
+	back_config(&back);
+	back_call(&back, 7);
+	assert_int_equal(-1, message_hear(&ring));
+	back_quiet(&back, false);
+	assert_int_equal(VU_BACK_CONFIG_CHANGE, message_hear(&ring));
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(7, ring);
+}
+
+/* Notes, and what was not acknowledged, go over the next channel. */
+static void another_channel(void **state)
+{
+	uint32_t ring;
+	int near;
+
+	(void)state;
+	back_call(&back, 4);
+	back_call(&back, 6);
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	channel_make(&near);
+	back_set(&back, near);
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(4, ring);
+	message_answer(VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8);
 	back_ready(&back, POLLIN);
-	after = dup(0);
-	close(after);
-	assert_int_equal(-1, back.sock);
-	assert_true(after <= before);
+	assert_int_equal(VU_BACK_VRING_CALL, message_hear(&ring));
+	assert_int_equal(6, ring);
 }
 
-/* A front-end that listens to nothing costs a bit a ring, and no time. */
-static void deaf_front_end(void **state)
+/* A front-end that reads nothing costs nobody anything. */
+static void front_end_that_does_not_read(void **state)
 {
-	int small = 1;
-
 	(void)state;
-	setsockopt(back.sock, SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
-	for (int i = 0; i < 10000; i++) {
-		back_call(&back, (unsigned int)i % 257);
+	for (int i = 0; i < 100000; i++)
 		back_config(&back);
+	assert_true(back_events(&back) & POLLOUT);
+	fd_close(&far);
+	back_ready(&back, POLLHUP);
+	assert_int_equal(-1, back.sock);
+}
+
+/* ---- by messages alone, over the whole session ---- */
+
+static void configure_inband(uint32_t ring)
+{
+	struct driver *d = &stage.driver[ring];
+	char *area = served.guest[0] + (RING_AT(ring) - GPA_A);
+
+	*d = (struct driver){ 64, (void *)area, (void *)(area + AVAIL_OFF),
+			      (void *)(area + USED_OFF), 0 };
+	assert_int_equal(0, tell_state(VU_SET_VRING_NUM, ring, 64));
+	assert_int_equal(0, tell_addr(ring, ring_uva(ring)));
+	assert_int_equal(0, tell_state(VU_SET_VRING_ENABLE, ring, 1));
+}
+
+static void give_channel(void)
+{
+	struct vu_message m = message(VU_SET_BACKEND_REQ_FD, OK, 0);
+	int near;
+
+	channel_make(&near);
+	assert_int_equal(0, outcome(&m, &near, 1));
+	fd_close(&near);
+}
+
+static int message_wait(uint32_t *ring)
+{
+	int heard = -1;
+
+	for (int i = 0; i < 2000 && heard < 0; i++) {
+		served_turn();
+		heard = message_hear(ring);
+		if (heard < 0)
+			usleep(1000);
 	}
-	back_ready(&back, POLLOUT);
-	assert_true(back.sock >= 0);
+	return heard;
 }
 
-static void front_end_that_hangs_up(void **state)
+static bool transmitted(uint16_t n)
+{
+	uint8_t frame[NET_HDR_LEN + 100];
+
+	memset(served.guest[0] + 0x300000, 0, NET_HDR_LEN);
+	post(PAIR_TX, n % 64, GPA_A + 0x300000, NET_HDR_LEN + 60);
+	assert_int_equal(0, tell_state(VU_VRING_KICK, 1, 0));
+	for (int i = 0; i < 2000; i++) {
+		if (recv(served.wires[0], frame, sizeof(frame), 0) == NET_HDR_LEN + 60)
+			return true;
+		usleep(1000);
+	}
+	return false;
+}
+
+static void kicks_and_calls_by_message(void **state)
+{
+	uint32_t ring = 99;
+
+	(void)state;
+	negotiate_with(FEATURES, INBAND);
+	give_channel();
+	assert_int_equal(0, tell_table());
+	configure_inband(1);
+	assert_int_equal(0, tell_state(VU_VRING_KICK, 1, 0)); /* starts it */
+	assert_int_equal(RING_RUNNING, served.lifecycle.vrings[1].state);
+	for (uint16_t n = 0; n < 100; n++) {
+		assert_true(transmitted(n));
+		assert_int_equal(VU_BACK_VRING_CALL, message_wait(&ring));
+		assert_int_equal(1, ring);
+		message_answer(VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8);
+		assert_int_equal(n % 64, used_take(PAIR_TX, NULL));
+	}
+	avail_push(PAIR_TX, 64); /* no such descriptor */
+	assert_int_equal(0, tell_state(VU_VRING_KICK, 1, 0));
+	configure_inband(0);
+	assert_int_equal(0, tell_state(VU_VRING_KICK, 0, 0)); /* or all were stopped */
+	assert_int_equal(VU_BACK_VRING_ERR, message_wait(&ring));
+	assert_int_equal(1, ring);
+}
+
+/* A descriptor is preferred, and none on purpose means polling, not messages. */
+static void descriptors_are_preferred(void **state)
+{
+	uint32_t ring;
+	int call;
+
+	(void)state;
+	negotiate_with(FEATURES, INBAND);
+	give_channel();
+	assert_int_equal(0, tell_table());
+	configure_inband(1);
+	assert_int_equal(0, tell_event(VU_SET_VRING_CALL, 1));
+	call = dup(served.lifecycle.vrings[1].call);
+	assert_int_equal(0, tell_state(VU_VRING_KICK, 1, 0));
+	assert_true(transmitted(0));
+	for (int i = 0; i < 2000 && !event_count(call); i++)
+		usleep(1000);
+	assert_int_equal(-1, message_hear(&ring));
+	fd_close(&call);
+	assert_int_equal(0, tell_fd(VU_SET_VRING_CALL, 1, -1));
+	assert_true(transmitted(1));
+	usleep(20000);
+	served_turn();
+	assert_int_equal(-1, message_hear(&ring));
+	/* and a ring that is polled needs no kick */
+	assert_int_equal(0, tell_fd(VU_SET_VRING_KICK, 1, -1));
+	post(PAIR_TX, 2, GPA_A + 0x300000, NET_HDR_LEN + 60);
+	for (int i = 0; i < 2000 && stage.driver[1].used->idx != 3; i++)
+		usleep(1000);
+	assert_int_equal(3, stage.driver[1].used->idx);
+}
+
+static void bad_channels(void **state)
+{
+	struct vu_message m = message(VU_SET_BACKEND_REQ_FD, OK, 0);
+	int fd = eventfd(0, EFD_CLOEXEC);
+
+	(void)state;
+	negotiate_with(FEATURES, INBAND);
+	assert_int_equal(1, outcome(&m, &fd, 1));
+	assert_int_equal(-1, served.session.back.sock);
+	fd_close(&fd);
+}
+
+static void inband_needs_its_companions(void **state)
 {
 	(void)state;
-	fd_close(&peer);
-	back_ready(&back, POLLIN | POLLHUP);
-	assert_int_equal(-1, back.sock);
-	set_up(NULL);
-	fd_close(&peer);
-	back_call(&back, 0); /* EPIPE, and no signal */
-	assert_int_equal(-1, back.sock);
+	assert_int_equal(CLOSED, tell_u64(VU_SET_PROTOCOL_FEATURES,
+					  BIT_ULL(VU_P_INBAND) | BIT_ULL(VU_P_REPLY_ACK)));
 }
 
-static void socket_replaced(void **state)
+static int session_close(void **state)
 {
-	int pair[2];
-	struct heard m;
-
-	(void)state;
-	back_call(&back, 0);
-	back_call(&back, 1);
-	assert_int_equal(0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-	back_set(&back, pair[0]);
-	fd_close(&peer);
-	peer = pair[1];
-	assert_int_equal(0, hear(&m)); /* what was noted for the other is forgotten */
-	back_call(&back, 2);
-	assert_int_equal(VU_BACK_VRING_CALL, hear(&m));
-	assert_int_equal(2, m.ring.index);
+	fd_close(&far);
+	return served_close(state);
 }
 
-#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define TEST(f)	   cmocka_unit_test_setup_teardown(f, channel_open, channel_close)
+#define SESSION(f) cmocka_unit_test_setup_teardown(f, served_open, session_close)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_at_a_time),	TEST(answers_of_no_kind),
-		TEST(answer_in_pieces), TEST(descriptors_in_an_answer),
-		TEST(deaf_front_end),	TEST(front_end_that_hangs_up),
-		TEST(socket_replaced),
+		TEST(one_at_a_time),
+		TEST(answers_that_are_none),
+		TEST(answer_in_pieces),
+		TEST(quiet_while_suspended),
+		TEST(another_channel),
+		TEST(front_end_that_does_not_read),
+		SESSION(kicks_and_calls_by_message),
+		SESSION(descriptors_are_preferred),
+		SESSION(bad_channels),
+		SESSION(inband_needs_its_companions),
 	};
 
+	signal(SIGPIPE, SIG_IGN);
 	return cmocka_run_group_tests_name("backchannel", tests, NULL, NULL);
 }
