@@ -193,6 +193,24 @@ static void another_channel(void **state)
 	assert_int_equal(6, ring);
 }
 
+static void descriptors_in_an_answer(void **state)
+{
+	struct {
+		struct vu_header head;
+		uint32_t value[2];
+	} reply = { { VU_BACK_VRING_CALL, VU_VERSION | VU_FLAG_REPLY, 8 }, { 0, 0 } };
+	int fd = eventfd(0, EFD_CLOEXEC), before;
+
+	(void)state;
+	back_call(&back, 0);
+	before = open_fds();
+	assert_int_equal(sizeof(reply), fd_send(far, &reply, sizeof(reply), &fd, 1));
+	back_ready(&back, POLLIN);
+	assert_int_equal(before - 1, open_fds()); /* of the channel; nothing was kept */
+	assert_int_equal(-1, back.sock);
+	fd_close(&fd);
+}
+
 /* A front-end that reads nothing costs nobody anything. */
 static void front_end_that_does_not_read(void **state)
 {
@@ -351,6 +369,7 @@ int main(void)
 		TEST(answer_in_pieces),
 		TEST(quiet_while_suspended),
 		TEST(another_channel),
+		TEST(descriptors_in_an_answer),
 		TEST(front_end_that_does_not_read),
 		SESSION(kicks_and_calls_by_message),
 		SESSION(descriptors_are_preferred),

@@ -358,7 +358,7 @@ static void in_band(void **state)
 	fd_close(&pair[0]);
 	assert_int_equal(0, tell_table());
 	configure(1, 0);
-	assert_int_equal(0, tell_fd(VU_SET_VRING_CALL, 1, -1));
+	fd_close(&served.lifecycle.vrings[1].call); /* as if it had never been said */
 	assert_int_equal(0, tell_kick(1, 0));
 	assert_int_equal(RING_RUNNING, served.lifecycle.vrings[1].state);
 	memset(served.guest[0] + 0x300000, 0, NET_HDR_LEN);
@@ -398,7 +398,7 @@ static int begin_transfer(uint32_t direction, uint32_t phase, int fd)
 static void state_of_the_device(void **state)
 {
 	struct vu_message check = message(VU_CHECK_DEVICE_STATE, VU_VERSION, 0), answer;
-	struct device_state saved;
+	uint64_t saved[4];
 	int pair[2], file = memory_file(4096);
 
 	(void)state;
@@ -411,11 +411,12 @@ static void state_of_the_device(void **state)
 	assert_int_equal(0x100, begin_transfer(TRANSFER_SAVE, 0, pair[1]));
 	fd_close(&pair[1]);
 	assert_int_equal(0, outcome(&check, NULL, 0));
-	assert_int_equal(sizeof(saved), read(pair[0], &saved, sizeof(saved)));
-	assert_int_equal(0, read(pair[0], &saved, 1));
+	assert_int_equal(sizeof(saved), read(pair[0], saved, sizeof(saved)));
+	assert_int_equal(0, read(pair[0], saved, 1));
 	fd_close(&pair[0]);
 	for (int good = 0; good < 2; good++) {
-		saved = (struct device_state){ TRANSFER_MAGIC, good ? FEATURES : 0, 1300 };
+		saved[1] = good ? FEATURES : 0;
+		saved[2] = 1300;
 		assert_int_equal(0, pipe2(pair, O_CLOEXEC));
 		assert_int_equal(0x100, begin_transfer(TRANSFER_LOAD, 0, pair[0]));
 		assert_int_equal(0x101,
@@ -423,7 +424,7 @@ static void state_of_the_device(void **state)
 		fd_close(&pair[0]);
 		say_fds(&check, NULL, 0); /* is answered when the state is there */
 		assert_int_equal(0, hear(&answer));
-		assert_int_equal(sizeof(saved), write(pair[1], &saved, sizeof(saved)));
+		assert_int_equal(sizeof(saved), write(pair[1], saved, sizeof(saved)));
 		served_turn();
 		assert_int_equal(0, hear(&answer));
 		fd_close(&pair[1]);
