@@ -11,6 +11,9 @@
 
 #include "lib/virtio.h"
 
+/* Changes of a TAP's offloads that one side may ask for: each takes the host's network lock. */
+#define NET_OFFLOADS_A_SECOND 50
+
 #define NET_MTU_MIN	 68		  /* of virtio 1.3, 5.1.4.1 */
 #define NET_FRAME_MIN	 14		  /* an Ethernet header */
 #define NET_FRAME_MAX	 (65535 + 14 + 4) /* the longest GSO frame with a VLAN tag */

@@ -14,10 +14,10 @@
 #include "lib/tun.h"
 #include "lib/util.h"
 
-#define CTRL_BUDGET 64 /* commands a turn: front-end, broker and workers wait no longer than that \
-			*/
-#define ACK_OK	0
-#define ACK_ERR 1
+/* Commands a turn: front-end, broker and workers wait no longer than that. */
+#define CTRL_BUDGET 64
+#define ACK_OK	    0
+#define ACK_ERR	    1
 
 #define GUEST_OFFLOADS                                                         \
 	(BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | \
@@ -168,6 +168,8 @@ static int guest_offloads(struct net_ctrl *c, size_t len)
 	memcpy(&wanted, c->data, len);
 	if (wanted & ~(features & GUEST_OFFLOADS))
 		return -EINVAL;
+	if (!allowance_take(&c->offloads, NET_OFFLOADS_A_SECOND))
+		return -EBUSY;
 	rc = offloads_set(c, wanted);
 	if (!rc)
 		c->filter.offloads_off = features & GUEST_OFFLOADS & ~wanted;

@@ -12,6 +12,7 @@
 
 #include "device/lifecycle.h"
 #include "device/net_filter.h"
+#include "lib/clock.h"
 
 #define NET_CTRL_FDS	  2	/* to poll: its mailbox, its kick */
 #define NET_CTRL_POLL_MS  10	/* without a kick descriptor it is looked at this often */
@@ -24,6 +25,7 @@ struct net_ctrl {
 	int tap;	/* borrowed: a queue for TUNSETOFFLOAD */
 	uint8_t mac[6]; /* what the administrator gave; a guest may take another */
 	struct net_filter filter;
+	struct allowance offloads; /* changes of the TAP's by the guest */
 	struct net_filter_box box; /* what the workers see of it */
 	uint8_t data[NET_CTRL_DATA_MAX];
 };

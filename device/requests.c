@@ -96,6 +96,8 @@ static int offloads_apply(struct session *s, uint64_t features)
 {
 	unsigned long offloads = net_tap_offloads(net_ctrl_effective(s->control, features));
 
+	if (!allowance_take(&s->offloads, NET_OFFLOADS_A_SECOND))
+		return -EBUSY;
 	if (!ioctl(s->taps[0], TUNSETOFFLOAD, offloads))
 		return 0;
 	orders_event(s->orders, EVENT_OFFLOAD_REFUSED, (int64_t)offloads, -errno);

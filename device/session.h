@@ -11,6 +11,7 @@
 #include "device/lifecycle.h"
 #include "device/net_ctrl.h"
 #include "device/transfer.h"
+#include "lib/clock.h"
 #include "lib/vhost_user.h"
 
 #define SESSION_FDS 16 /* more than any request takes: a surplus is seen, closed and refused */
@@ -36,6 +37,7 @@ struct session {
 	int64_t deadline; /* ms, of the message that has begun or of the reply that is not taken; 0:
 			     none */
 	uint64_t requests;
+	struct allowance offloads; /* changes of the TAP's by SET_FEATURES */
 	struct backchannel back;
 	struct transfer transfer;
 };

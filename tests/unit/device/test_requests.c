@@ -285,6 +285,19 @@ static void offloads_reach_the_tap(void **state)
 	assert_int_equal(EVENT_REQUEST_REFUSED, last_event());
 }
 
+/* Each change takes the host's network lock. */
+static void offloads_change_so_often_and_no_more(void **state)
+{
+	int refused = 0;
+
+	(void)state;
+	negotiate();
+	for (int i = 0; i < 2 * NET_OFFLOADS_A_SECOND + 10 && !refused; i++)
+		refused = tell_u64(VU_SET_FEATURES, FEATURES);
+	assert_int_equal(1, refused);
+	assert_int_equal(FEATURES, served.lifecycle.features);
+}
+
 static void configuration_space(void **state)
 {
 	struct vu_message m = message(VU_GET_CONFIG, VU_VERSION, 12 + 12), answer;
@@ -473,6 +486,7 @@ int main(void)
 		cmocka_unit_test(rows_of_the_catalogue),
 		TEST(what_is_offered),
 		TEST(offloads_reach_the_tap),
+		TEST(offloads_change_so_often_and_no_more),
 		TEST(configuration_space),
 		TEST(seals_where_they_are_required),
 		TEST(status_of_the_device),
