@@ -156,7 +156,7 @@ int guest_share_memory(struct guest *g)
 			 (uint32_t)offsetof(struct vu_mem_table, regions[n]), fds, n);
 }
 
-static int tell_addresses(struct guest *g, unsigned index, uint16_t base)
+static int tell_addresses(struct guest *g, unsigned index, uint32_t base)
 {
 	struct guest_ring *r = &g->queue[index].ring;
 	struct vu_vring_addr a = { .index = index,
@@ -177,7 +177,7 @@ int guest_ring_enable(struct guest *g, unsigned index, bool on)
 	return peer_tell_state(&g->peer, VU_SET_VRING_ENABLE, index, on);
 }
 
-int guest_ring_configure(struct guest *g, unsigned index, uint16_t base)
+int guest_ring_configure(struct guest *g, unsigned index, uint32_t base)
 {
 	struct guest_ring *r = &g->queue[index].ring;
 	enum guest_order order = g->options.order;
@@ -240,7 +240,7 @@ int guest_open(struct guest *g, const struct guest_options *options)
 	return rc ? rc : peer_sync(&g->peer);
 }
 
-int guest_ring_stop(struct guest *g, unsigned index, uint16_t *base)
+int guest_ring_stop(struct guest *g, unsigned index, uint32_t *base)
 {
 	struct vu_vring_state state = { .index = index };
 	struct vu_message reply;
