@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NET_FILTER_HEAD 18 /* bytes of a frame that net_filter_pass() looks at: up to a VLAN tag \
-			    */
+/* Bytes of a frame that net_filter_pass() looks at: up to a VLAN tag. */
+#define NET_FILTER_HEAD 18
 #define NET_FILTER_MACS 64 /* addresses of a table; of a longer one all pass */
 
 struct net_filter_table {
