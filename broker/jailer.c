@@ -38,12 +38,12 @@ static const char *const jail[] = {
 	"--uts=airlock",    /* the host's name */
 	"-P" JAILER_ROOT,   /* and a root */
 	/* with room for the two names in it, */
-	"-ktmpfs,/,tmpfs," FLAGS ",mode=0755,nr_inodes=4,size=4k",
+	"-ktmpfs,/,tmpfs," FLAGS ",mode=0555,nr_inodes=4,size=4k",
 	/* /proc because minijail0's init mounts it once more, read-only, after the root is made, */
 	"-kproc,/proc,proc," FLAGS "|MS_NOEXEC|MS_RDONLY",
 	NULL, /* the program, */
 	/* and nothing can be added. */
-	"-ktmpfs,/,tmpfs,MS_REMOUNT|MS_RDONLY|" FLAGS ",mode=0755,nr_inodes=4,size=4k",
+	"-ktmpfs,/,tmpfs,MS_REMOUNT|MS_RDONLY|" FLAGS ",mode=0555,nr_inodes=4,size=4k",
 	/* As in the broker's jail. RLIMIT_FSIZE is the device's own: minijail0's words may go to a
 	 * file until then. */
 	"-RRLIMIT_CORE,0,0",
@@ -116,7 +116,7 @@ static void add_jail(struct words *words, const struct jailer *j)
 		if (jail[i])
 			add(words, "%s", jail[i]);
 		else
-			add(words, "-b%s,/airlock-device,1", j->device);
+			add(words, "-b%s,/airlock-device", j->device);
 	add(words, "-u%u", j->uid);
 	add(words, "-g%u", j->gid);
 	add(words, "-m%u %u 1", j->uid, j->uid); /* mapped to itself: there is no 0 inside */

@@ -28,10 +28,10 @@ filters() { for f in "$root"/usr/share/airlock/policy/*.policy; do is_filter "${
 serves() { AIRLOCK_BIN=$root/usr/bin "$here/alone" bash -c '. "$0" && start_broker && kill "$broker" && wait "$broker"' "$here/host.sh"; }
 
 check "make install" installs
-check "programs" present bin/airlock-broker bin/airlock-ctl bin/airlock-policy libexec/airlock/airlock-device
-check "policies" present share/airlock/policy/{control,worker,broker,spawner}.policy
+check "programs" present bin/airlock-{broker,ctl,minijail,policy} libexec/airlock/airlock-device
+check "policies" present share/airlock/policy/{control,worker,broker,spawner,launch}.policy
 check "compiled filters beside them" filters
-check "manual pages" present share/man/man8/airlock-{broker,device}.8 share/man/man1/airlock-{ctl,policy}.1
+check "manual pages" present share/man/man8/airlock-{broker,device,minijail}.8 share/man/man1/airlock-{ctl,policy}.1
 check "systemd units" present lib/systemd/system/airlock@.{service,socket}
 check "QEMU's descriptor" present share/qemu/vhost-user/50-airlock-net.json
 check "no placeholder is left" no_placeholders

@@ -136,17 +136,26 @@ for file in "${AIRLOCK_POLICY_DIR:?}"/*.policy; do
 	check "shipped: $(basename "$file") is proven, and minijail0's" shipped "$file"
 done
 
-# Taken: the program runs, or dies of the policy (253), which it was not written for.
+# What ships, given to minijail0 (in PATH, or named by AIRLOCK_MINIJAIL0) as text and compiled. Taken: the program runs, or
+# dies of the policy (253), which it was not written for.
+minijail=${AIRLOCK_MINIJAIL0:-$(command -v minijail0)}
 accepted() {
-	minijail0 -n -S "$1" -- /bin/true
+	"$minijail" --logging=stderr -T static -n "$@" -- "$AIRLOCK_BIN/airlock-device" --version
 	case $? in 0 | 253) ;; *) return 1 ;; esac
 }
+refused() { ! accepted "$@"; }
 for file in "$AIRLOCK_POLICY_DIR"/*.policy; do
-	name="minijail0 -S takes $(basename "$file")"
-	if ! command -v minijail0 >/dev/null; then
-		skip "$name" "minijail0 is not installed"
+	name=$(basename "$file")
+	if ! [ -x "$minijail" ]; then
+		skip "minijail0 takes $name" "minijail0 is not installed"
 	else
-		check "$name" accepted "$file"
+		check "minijail0 -S takes $name" accepted -S "$file"
+		check "minijail0 takes ${name%.policy}.bpf" accepted --seccomp-bpf-binary="${file%.policy}.bpf"
 	fi
 done
+if [ -x "$minijail" ]; then
+	check "minijail0 -S refuses what is wrong" refused -S bad.policy
+	check "the device starts under launch.policy" "$minijail" -T static -n -S "$AIRLOCK_POLICY_DIR/launch.policy" \
+		-- "$AIRLOCK_BIN/airlock-device" --version
+fi
 finish
