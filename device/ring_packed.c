@@ -30,13 +30,19 @@ static uint16_t with_wrap(uint16_t at, bool wrap)
 	return at | (wrap ? PACKED_WRAP : 0);
 }
 
-/* Wrap counters begin at 1 (2.8.1). user-mode-linux's front-end says 0 for a fresh ring; in a ring
- * that has really come round to counter 0, slot 0 was last written under counter 1 and cannot be
- * clear of both marks. */
+/* Wrap counters begin at 1 (2.8.1), but user-mode-linux's front-end says 0 for a fresh ring. In a
+ * ring that has really come round to counter 0, slot 0 was last written under counter 1, and bears
+ * its marks; so does it in a fresh ring whose driver has been quicker than its front-end, but there
+ * no device has ever written its event words. */
 static bool fresh(const struct ring *ring)
 {
-	return !ring->cfg.base &&
-	       !(guest_load16(&desc(ring, 0)->flags) & (DESC_F_AVAIL | DESC_F_USED));
+	const struct virtq_packed_event *device = ring->cfg.used;
+	uint16_t marks = guest_load16(&desc(ring, 0)->flags) & (DESC_F_AVAIL | DESC_F_USED);
+
+	if (ring->cfg.base)
+		return false;
+	return !marks || (marks == DESC_F_AVAIL && !guest_load16(&device->flags) &&
+			  !guest_load16(&device->off_wrap));
 }
 
 void packed_init(struct ring *ring)

@@ -269,6 +269,39 @@ static void two_halves_of_a_base(void **state)
 	stage_close();
 }
 
+/* user-mode-linux calls a fresh ring's base 0; a ring that came round to 0 bears the marks of it.
+ */
+static void base_of_a_fresh_ring(void **state)
+{
+	static const struct {
+		uint16_t marks, flags, off_wrap;
+		bool fresh;
+	} rows[] = {
+		{ 0, 0, 0, true },
+		{ 0, PACKED_EVENT_DESC, 5, true },
+		{ DESC_F_AVAIL, 0, 0, true }, /* its driver was quicker than its front-end */
+		{ DESC_F_AVAIL, PACKED_EVENT_DISABLE, 0, false },
+		{ DESC_F_AVAIL, 0, 5, false },
+		{ DESC_F_AVAIL | DESC_F_USED, 0, 0, false },
+		{ DESC_F_USED, 0, 0, false },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct ring_config cfg;
+
+		print_message("# row %zu\n", i);
+		open_at(SIZE, AT(1, true), 0);
+		cfg = ring.cfg;
+		cfg.base = 0;
+		descs[0].flags = rows[i].marks;
+		*asks = (struct virtq_packed_event){ rows[i].off_wrap, rows[i].flags };
+		ring_init(&ring, &cfg, stage.mem);
+		assert_int_equal(BASE(0, rows[i].fresh), ring_base(&ring));
+		stage_close();
+	}
+}
+
 /* 2.8.14: an interrupt when the wanted slot was used in this batch. */
 static void interrupts(void **state)
 {
@@ -341,6 +374,7 @@ int main(void)
 		cmocka_unit_test(given_back),
 		cmocka_unit_test(more_chains_than_the_ring_has),
 		cmocka_unit_test(two_halves_of_a_base),
+		cmocka_unit_test(base_of_a_fresh_ring),
 		cmocka_unit_test(interrupts),
 		cmocka_unit_test(notifications),
 	};
