@@ -276,7 +276,7 @@ static void base_of_a_fresh_ring(void **state)
 	static const struct {
 		uint16_t marks, flags, off_wrap;
 		bool fresh;
-	} rows[] = {
+	} cases[] = {
 		{ 0, 0, 0, true },
 		{ 0, PACKED_EVENT_DESC, 5, true },
 		{ DESC_F_AVAIL, 0, 0, true }, /* its driver was quicker than its front-end */
@@ -287,17 +287,17 @@ static void base_of_a_fresh_ring(void **state)
 	};
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct ring_config cfg;
 
 		print_message("# row %zu\n", i);
 		open_at(SIZE, AT(1, true), 0);
 		cfg = ring.cfg;
 		cfg.base = 0;
-		descs[0].flags = rows[i].marks;
-		*asks = (struct virtq_packed_event){ rows[i].off_wrap, rows[i].flags };
+		descs[0].flags = cases[i].marks;
+		*asks = (struct virtq_packed_event){ cases[i].off_wrap, cases[i].flags };
 		ring_init(&ring, &cfg, stage.mem);
-		assert_int_equal(BASE(0, rows[i].fresh), ring_base(&ring));
+		assert_int_equal(BASE(0, cases[i].fresh), ring_base(&ring));
 		stage_close();
 	}
 }
