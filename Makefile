@@ -30,8 +30,11 @@ seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c broker/minijail.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
-# What the library has; the program's own files beside it.
 frontend_SRC := $(call c_files,frontend)
+# The front-end library: what VMMs link, without the vfio-user server; of lib/ what it uses.
+LIBRARY      := libairlock-frontend
+library_SRC  := $(addprefix frontend/,client.c core.c mmio.c msix.c pci.c pci_config.c slots.c state.c task.c transport.c) \
+                $(addprefix lib/,fd.c mailbox.c vhost_user_table.c)
 install_SRC := seccomp/install.c
 ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
 
@@ -103,7 +106,7 @@ BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(fil
 PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_MAIN)),$(p)))
 .PHONY: all policies unit check demo bench fuzz fuzzers soak lint tidy install clean FORCE
 .DELETE_ON_ERROR:
-all: $(PROGRAMS:%=$(BIN)/%) policies
+all: $(PROGRAMS:%=$(BIN)/%) policies library
 
 # ---- archives and programs -------------------------------------------------------------------------------------------
 
@@ -129,6 +132,22 @@ $(1): $(call objs,$(2)) $(3:%=$(OBJ)/lib%.a)
 	$$(Q)$$(CC) $$(LDALL) $(or $(5),-pie) -o $$@ $$(filter %.o %.a,$$^) $(4)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call link,$(BIN)/$(p),$($(p)_MAIN),$($(p)_AR),$($(p)_LIBS),$($(p)_LINK))))
+
+# One object in which only the header's names are seen: a VMM may have an fd_close() of its own.
+.PHONY: library
+library: $(if $(SANITIZE),,$(BUILD)/lib/$(LIBRARY).a $(OBJ)/docs/examples/mmio_vmm)
+$(BUILD)/lib/$(LIBRARY).a: $(call objs,$(library_SRC))
+	@mkdir -p $(@D)
+	$(call say,AR,$@)
+	$(Q)$(LD) -r -o $(OBJ)/$(LIBRARY).o $^
+	$(Q)objcopy --wildcard --keep-global-symbol='airlock_*' $(OBJ)/$(LIBRARY).o
+	@rm -f $@
+	$(Q)ar rcs $@ $(OBJ)/$(LIBRARY).o
+# The example, as a VMM's own build would have it.
+$(OBJ)/docs/examples/mmio_vmm: docs/examples/mmio_vmm.c frontend/airlock-frontend.h $(BUILD)/lib/$(LIBRARY).a
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=gnu17 -D_GNU_SOURCE -Ifrontend $(WARN) $(CFLAGS) -pthread -o $@ $< $(BUILD)/lib/$(LIBRARY).a
 
 # Another compiler or other flags are another build.
 $(OBJ)/flags: FORCE
@@ -242,6 +261,8 @@ install: all
 	install -m 0755 $(filter-out %/airlock-device,$(PROGRAMS:%=$(BIN)/%)) $(D)/bin
 	install -m 0755 $(BIN)/airlock-device $(D)/libexec/airlock
 	install -m 0644 $(wildcard $(SHARE)/*) $(D)/share/airlock/policy
+	install -D -m 0644 $(BUILD)/lib/$(LIBRARY).a $(D)/lib/$(LIBRARY).a
+	install -D -m 0644 frontend/airlock-frontend.h $(D)/include/airlock-frontend.h
 	install -m 0644 $(wildcard docs/man/*.1) $(D)/share/man/man1
 	install -m 0644 $(wildcard docs/man/*.8) $(D)/share/man/man8
 	sed 's|@PREFIX@|$(PREFIX)|g' dist/airlock@.service > $(D)/lib/systemd/system/airlock@.service
