@@ -518,6 +518,84 @@ static void announces(void **state)
 	assert_memory_equal("\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x09\x80\x35", got, 14);
 }
 
+static atomic_bool racing;
+
+/* Rewrites any word of both rings, as fast as it can, with values that are often nearly right. */
+static void *racer(void *arg)
+{
+	uint32_t seed = 1;
+
+	(void)arg;
+	while (atomic_load_explicit(&racing, memory_order_relaxed)) {
+		struct driver *d = &stage.driver[seed >> 30 & 1];
+		uint64_t gpa = BUFFERS + (seed >> 4 & 0xfffff);
+		uint16_t i = seed >> 24 & (SIZE - 1);
+		uint64_t rest = seed % 3000 | (uint64_t)(seed >> 9 & 3) << 32 |
+				(uint64_t)(seed >> 13 & 0x7f) << 48;
+
+		seed = seed * 1103515245 + 12345;
+		switch (seed >> 16 & 7) {
+		case 0:
+			__atomic_store_n(&d->desc[i].addr, seed & 0x80 ? seed : gpa,
+					 __ATOMIC_RELAXED);
+			break;
+		case 1:
+		case 2:
+			__atomic_store_n((uint64_t *)&d->desc[i] + 1, rest, __ATOMIC_RELAXED);
+			break;
+		case 3:
+			__atomic_store_n(&d->avail->ring[i], seed >> 20 & 0x7f, __ATOMIC_RELAXED);
+			break;
+		case 4:
+			__atomic_store_n(&d->used->idx, seed >> 8, __ATOMIC_RELAXED);
+			break;
+		case 5:
+			__atomic_store_n(&d->used->flags, seed >> 8, __ATOMIC_RELAXED);
+			break;
+		default:
+			__atomic_fetch_add(&d->avail->idx, seed >> 20 & 7, __ATOMIC_RELAXED);
+			fd_signal(kicks[seed >> 30 & 1]);
+		}
+	}
+	return NULL;
+}
+
+/* A guest that writes while the device reads: rings break and are started again, commands are
+ * answered all the time, and in the end the same thread serves an honest guest. */
+static void guest_that_races(void **state)
+{
+	struct timespec t0, t;
+	struct net_hdr hdr;
+	pthread_t thread;
+	int breaks = 0;
+
+	(void)state;
+	atomic_store(&racing, true);
+	assert_int_equal(0, pthread_create(&thread, NULL, racer, NULL));
+	clock_gettime(CLOCK_MONOTONIC, &t0);
+	do {
+		for (unsigned int i = 0; i < 2; i++) {
+			if (!atomic_exchange(&worker.broken[i], 0))
+				continue;
+			breaks++;
+			assert_in_range(event_count(errs[i]), 0, 1);
+			command(WORKER_STOP, i);
+			start(i, __atomic_load_n(&stage.driver[i].avail->idx, __ATOMIC_RELAXED));
+		}
+		while (send(stage.wire, wanted, 12 + 60 + (size_t)breaks % 1400, MSG_DONTWAIT) > 0)
+			;
+		while (wire_take(&hdr, got, sizeof(got)) >= 0)
+			;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+	} while ((t.tv_sec - t0.tv_sec) * 1000 + (t.tv_nsec - t0.tv_nsec) / 1000000 < 500);
+	atomic_store(&racing, false);
+	pthread_join(thread, NULL);
+	assert_true(breaks > 0);
+	tear_down(NULL);
+	set_up(NULL);
+	exchange(0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -540,6 +618,7 @@ int main(void)
 		TEST(tap_that_is_gone_costs_little),
 		TEST(full_tap_is_waited_for),
 		TEST(announces),
+		TEST(guest_that_races),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
