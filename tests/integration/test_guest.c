@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,7 @@
 #define MERGE	 BIT(VIRTIO_NET_F_MRG_RXBUF)
 #define INDIRECT BIT(VIRTIO_RING_F_INDIRECT_DESC)
 #define EVENT	 BIT(VIRTIO_RING_F_EVENT_IDX)
+#define PACKED	 BIT(VIRTIO_F_RING_PACKED)
 #define RX	 0
 #define TX	 1
 #define FRAME	 100 /* bytes of the frame that a transmit row posts, behind a header of 12 */
@@ -45,11 +47,12 @@ enum field {
 	ADDR, /* of a descriptor */
 	LEN,
 	FLAGS,
-	LINK,
+	LINK,	/* split: next; packed: buffer id */
 	T_ADDR, /* of an entry of the table at TABLE */
 	T_LEN,
 	T_FLAGS,
 	T_LINK,
+	/* split alone: */
 	HEAD,	    /* the entry in the available ring */
 	INDEX,	    /* added to the available index, after the chain's own 1 */
 	USED,	    /* written over the used index */
@@ -164,6 +167,12 @@ static const struct row rows[] = {
 	{ "receive: room for the header alone", RX, DROPPED, 0, 1, { { LEN, 0, 12 } } },
 	{ "receive: a byte too small", RX, DROPPED, 0, 1, { { LEN, 0, FRAME + 11 } } },
 	{ "receive: exactly large enough", RX, PASSES, 0, 1, { { LEN, 0, FRAME + 12 } } },
+	/* ---- packed ---- */
+	{ "buffer id is the ring's size", TX, BREAKS, PACKED, 1, { { LINK, 0, SIZE } } },
+	{ "buffer id is 65535", TX, BREAKS, PACKED, 3, { { LINK, 2, 0xffff } } },
+	{ "a chain without an end", TX, BREAKS, PACKED, 3, { { FLAGS, 2, NEXT } } },
+	{ "receive: buffer id is 65535", RX, BREAKS, PACKED, 1, { { LINK, 0, 0xffff } } },
+	{ "receive: a chain without an end", RX, BREAKS, PACKED, 2, { { FLAGS, 1, WRITE | NEXT } } },
 };
 /* clang-format on */
 
@@ -180,36 +189,51 @@ static uint64_t signals(int fd, int timeout_ms)
 /* The descriptors of the chain that will be posted next. */
 static void foresee(const struct guest_ring *r, uint16_t at[8], unsigned n)
 {
-	at[0] = r->first_free;
+	at[0] = r->format == &guest_packed ? r->avail & 0x7fff : r->first_free;
 	for (unsigned i = 1; i < n; i++)
-		at[i] = r->next[at[i - 1]];
+		at[i] = r->format == &guest_packed ? (uint16_t)((at[i - 1] + 1) % r->size)
+						   : r->next[at[i - 1]];
 }
 
-static void edit_entry(struct vring_desc *d, enum field field, uint64_t value, const uint16_t *at)
+static void edit_split(struct vring_desc *d, const struct edit *e, enum field field,
+		       const uint16_t *at)
 {
 	if (field == ADDR)
-		d->addr = value;
+		d->addr = e->value;
 	else if (field == LEN)
-		d->len = (uint32_t)value;
+		d->len = (uint32_t)e->value;
 	else if (field == FLAGS)
-		d->flags = (uint16_t)value;
+		d->flags = (uint16_t)e->value;
 	else
-		d->next = value >= PIECE ? at[value - PIECE] : (uint16_t)value;
+		d->next = e->value >= PIECE ? at[e->value - PIECE] : (uint16_t)e->value;
 }
 
-static void edit(struct guest_ring *r, const struct edit *e, const uint16_t at[8])
+/* The two bits that tell whose a packed descriptor is stay as they are. */
+static uint16_t with_owner(uint16_t old, uint64_t flags)
+{
+	const uint16_t owner = 1u << VRING_PACKED_DESC_F_AVAIL | 1u << VRING_PACKED_DESC_F_USED;
+
+	return (uint16_t)((old & owner) | (flags & (uint16_t)~owner));
+}
+
+static void edit_packed(struct vring_packed_desc *d, const struct edit *e, enum field field)
+{
+	if (field == ADDR)
+		d->addr = e->value;
+	else if (field == LEN)
+		d->len = (uint32_t)e->value;
+	else if (field == FLAGS)
+		d->flags = with_owner(d->flags, e->value);
+	else
+		d->id = (uint16_t)e->value;
+}
+
+static void edit_index(struct guest_ring *r, const struct edit *e)
 {
 	struct vring v = guest_split_raw(r);
-	struct vring_desc *table = guest_at(&guest.memory, TABLE, 4096);
 	uint16_t value = (uint16_t)e->value;
 
-	if (e->field == NOTHING)
-		return;
-	if (e->field <= LINK)
-		edit_entry(&v.desc[at[e->which]], e->field, e->value, at);
-	else if (e->field <= T_LINK)
-		edit_entry(&table[e->which], e->field - T_ADDR + ADDR, e->value, at);
-	else if (e->field == HEAD)
+	if (e->field == HEAD)
 		v.avail->ring[(uint16_t)(r->avail - 1) % SIZE] = value;
 	else if (e->field == INDEX)
 		r->avail = (uint16_t)(r->avail + value);
@@ -217,6 +241,25 @@ static void edit(struct guest_ring *r, const struct edit *e, const uint16_t at[8
 		v.used->idx = value;
 	else if (e->field == USED_EVENT)
 		v.avail->ring[SIZE] = value;
+}
+
+static void edit(struct guest_ring *r, const struct edit *e, const uint16_t at[8])
+{
+	bool packed = r->format == &guest_packed, table = e->field >= T_ADDR;
+	enum field field = table ? e->field - T_ADDR + ADDR : e->field;
+	void *entries = guest_at(&guest.memory, table ? TABLE : r->desc, 16 * SIZE);
+	unsigned i = table ? e->which : at[e->which];
+
+	if (e->field == NOTHING)
+		return;
+	if (e->field >= HEAD)
+		edit_index(r, e);
+	else if (packed && field == FLAGS && !table && e->which == 0)
+		r->first_flags = with_owner(r->first_flags, e->value); /* not written yet */
+	else if (packed)
+		edit_packed((struct vring_packed_desc *)entries + i, e, field);
+	else
+		edit_split((struct vring_desc *)entries + i, e, field, at);
 }
 
 /* Header and frame in as many pieces as the row wants; the last takes what is left. */
@@ -311,10 +354,10 @@ static void expect_transmitted(const struct row *row)
 		assert_true(frame_intact(received, FRAME, 77));
 	}
 	/* The device never reads what the guest wrote over its index. */
-	for (int i = 0; i < 200 && guest_split_raw(r).used->idx != r->avail; i++)
-		rig_sleep(5);
-	assert_int_equal(r->avail, guest_split_raw(r).used->idx);
-	assert_int_equal(1, guest_reap(&guest, 0));
+	for (int i = 0; r->format == &guest_split && i < 200; i++)
+		if (guest_split_raw(r).used->idx != r->avail)
+			rig_sleep(5);
+	assert_ok(guest_flush(&guest, 0, 1000));
 	rig_transmit(&rig, &guest, 0, 300, 5, 20);
 	assert_int_equal(0, signals(r->err, 0));
 }
@@ -377,11 +420,18 @@ static int close_guest(void **state)
 	return 0;
 }
 
-static void row_ends_as_it_must(void **state)
+/* Does the row mean the same on a packed ring? */
+static bool in_any_format(const struct row *row)
 {
-	const struct row *row = *state;
+	for (size_t i = 0; i < ARRAY_SIZE(row->edits); i++)
+		if (row->edits[i].field == LINK || row->edits[i].field >= T_LINK)
+			return false;
+	return !(row->features & PACKED);
+}
 
-	open_guest(row->features);
+static void end_as_it_must(const struct row *row, uint64_t features)
+{
+	open_guest(features);
 	post_row(row);
 	if (row->outcome == BREAKS)
 		expect_break(row);
@@ -391,6 +441,20 @@ static void row_ends_as_it_must(void **state)
 		expect_received(row);
 	guest_close(&guest);
 	rig_serves(&rig);
+}
+
+static void row_ends_as_it_must(void **state)
+{
+	const struct row *row = *state;
+
+	end_as_it_must(row, row->features);
+}
+
+static void packed_row_ends_as_it_must(void **state)
+{
+	const struct row *row = *state;
+
+	end_as_it_must(row, row->features | PACKED);
 }
 
 /* A chain of more pieces than one writev takes is well formed, and dropped. */
@@ -478,13 +542,21 @@ int main(void)
 						close_guest),
 		cmocka_unit_test_setup_teardown(broker_ends_in_order, ensure_rig, close_guest),
 	};
-	struct CMUnitTest tests[ARRAY_SIZE(rows) + ARRAY_SIZE(others)];
+	static char names[ARRAY_SIZE(rows)][80];
+	struct CMUnitTest tests[2 * ARRAY_SIZE(rows) + ARRAY_SIZE(others)];
 	size_t n = 0;
 	int rc;
 
 	for (; n < ARRAY_SIZE(rows); n++)
 		tests[n] = (struct CMUnitTest){ rows[n].name, row_ends_as_it_must, ensure_rig,
 						close_guest, (void *)&rows[n] };
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (!in_any_format(&rows[i]))
+			continue;
+		snprintf(names[i], sizeof(names[i]), "packed: %s", rows[i].name);
+		tests[n++] = (struct CMUnitTest){ names[i], packed_row_ends_as_it_must, ensure_rig,
+						  close_guest, (void *)&rows[i] };
+	}
 	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
 		tests[n++] = others[i];
 	rc = rig_run("guest", tests, n);
