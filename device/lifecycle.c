@@ -566,6 +566,8 @@ static void break_take(struct lifecycle *l, unsigned int ring)
 	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
 		     error);
 	l->vrings[ring].state = RING_BROKEN;
+	/* Kicked again without a base, it must not use the same buffers twice. */
+	l->vrings[ring].base = ring_base(&worker_of(l, ring)->pair.queues[ring % 2].ring);
 	l->vrings[ring].err_wanted = l->inband && l->vrings[ring].err < 0;
 }
 
