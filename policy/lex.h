@@ -4,8 +4,8 @@
 #include "policy/parse.h"
 
 enum policy_token_kind {
-	TOKEN_END,  /* of a logical line */
-	TOKEN_EOF,  /* of the text */
+	TOKEN_END, /* of a logical line */
+	TOKEN_EOF,
 	TOKEN_NAME, /* letters, digits, "_", "-", "@": system calls, constants, words */
 	TOKEN_NUMBER,
 	TOKEN_AT,   /* "@word" at the start of a line */

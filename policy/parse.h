@@ -38,10 +38,3 @@ int policy_parse_text(const char *name, const char *text, size_t size,
 int policy_prove(struct policy *policy, const char *text, FILE *errors);
 
 void policy_free(struct policy *policy);
-
-/* "kill-process", "errno=1" and so on, as options and output spell them. -EINVAL for anything else.
- */
-int policy_action_parse(const char *text, struct policy_action *out);
-const char *policy_action_format(struct policy_action action, char buffer[32]);
-
-const char *policy_comparison_name(enum policy_comparison comparison);

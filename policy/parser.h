@@ -27,8 +27,6 @@ struct policy_parser {
 	bool weighed[PARSER_NUMBERS];
 };
 
-/* ---- parse.c ---- */
-
 /* Reports at a token and marks the line bad; the second error of a line is not reported. False, to
  * be returned. */
 __attribute__((format(printf, 3, 4))) bool parser_error(struct policy_parser *parser,
@@ -50,13 +48,8 @@ const char *parser_found(const struct policy_parser *parser, char buffer[64]);
 bool parser_value(struct policy_parser *parser, uint64_t *value);
 bool parser_clauses(struct policy_parser *parser, struct policy_clause **out);
 
-/* One "FILTER" of a rule; two come of minijail0's "EXPR; return E". CAP is where the first goes. */
+/* One filter of a rule; two come of minijail0's "EXPR; return E". */
 bool parser_filter(struct policy_parser *parser, bool in_set, struct policy_filter **out);
 
-/* ---- statement.c ---- */
-
 bool parser_statement(struct policy_parser *parser);
-
-/* ---- property.c: what follows "@prove" ---- */
-
-bool parser_property(struct policy_parser *parser);
+bool parser_property(struct policy_parser *parser); /* what follows "@prove" */

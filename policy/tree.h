@@ -7,59 +7,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "policy/action.h"
+#include "policy/condition.h"
+#include "policy/property.h"
+
 enum policy_arch {
 	POLICY_X86_64,
 	POLICY_AARCH64,
 	POLICY_RISCV64,
 	POLICY_ARCHES
-};
-
-/* In the order of the kernel's precedence, strictest first. */
-enum policy_verdict {
-	POLICY_KILL_PROCESS,
-	POLICY_KILL_THREAD,
-	POLICY_TRAP,
-	POLICY_ERRNO,
-	POLICY_NOTIFY,
-	POLICY_TRACE,
-	POLICY_LOG,
-	POLICY_ALLOW,
-};
-
-struct policy_action {
-	enum policy_verdict verdict;
-	uint16_t number; /* the errno of POLICY_ERRNO, 0 to 4095; 0 elsewhere */
-};
-
-/* Comparisons are unsigned, over all 64 bits of the register. */
-enum policy_comparison {
-	POLICY_EQ,
-	POLICY_NE,
-	POLICY_LT,
-	POLICY_LE,
-	POLICY_GT,
-	POLICY_GE,
-	POLICY_ANY, /* "&":  (argument & value) != 0 */
-	POLICY_IN,  /* "in": (argument & ~value) == 0 */
-};
-
-struct policy_place {
-	const char *file; /* as opened */
-	uint32_t line;	  /* both from 1; columns count bytes */
-	uint32_t column;
-};
-
-struct policy_atom {
-	struct policy_atom *next;
-	struct policy_place place;
-	uint64_t value;
-	enum policy_comparison comparison;
-	uint8_t argument; /* 0 to 5 */
-};
-
-struct policy_clause {
-	struct policy_clause *next;
-	struct policy_atom *atoms; /* all of them; at least one */
 };
 
 struct policy_filter {
@@ -77,24 +33,6 @@ struct policy_rule {
 	uint32_t number;
 	uint64_t weight;	       /* from @frequency, 1 where that is silent */
 	struct policy_filter *filters; /* first match decides; none: the default action */
-};
-
-enum policy_claim {
-	POLICY_NEVER,
-	POLICY_ONLY,
-	POLICY_ALWAYS
-};
-
-/* "@prove" in a comment, or --prove: what must hold over all arguments. One property a system call.
- */
-struct policy_property {
-	struct policy_property *next;
-	struct policy_place place;
-	enum policy_claim claim;
-	const char *text; /* as written */
-	const char *name;
-	uint32_t number;
-	struct policy_clause *clauses; /* NULL: whatever the arguments */
 };
 
 struct policy {
