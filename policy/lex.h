@@ -40,8 +40,7 @@ struct policy_token {
 
 struct policy_lex {
 	const char *text;
-	size_t size, at;
-	size_t line_start;
+	size_t size, at, line_start;
 	uint32_t line;
 	enum policy_dialect dialect;
 	bool fresh;	   /* no token of this logical line yet */
