@@ -490,7 +490,7 @@ int client_start_queue(struct client *c, const struct client_queue *q)
 	return rc;
 }
 
-int client_stop_queue(struct client *c, unsigned int index, uint16_t *base)
+int client_stop_queue(struct client *c, unsigned int index, uint32_t *base)
 {
 	struct vu_message msg = { .head = { .request = VU_GET_VRING_BASE,
 					    .size = sizeof(msg.state) },
@@ -513,7 +513,7 @@ int client_stop_queue(struct client *c, unsigned int index, uint16_t *base)
 		return -EPROTO;
 	}
 	if (!rc)
-		*base = (uint16_t)msg.state.num;
+		*base = msg.state.num;
 	return rc;
 }
 

@@ -18,7 +18,9 @@
 
 struct client_queue {
 	unsigned int index;
-	uint16_t size, base;
+	uint16_t size;
+	uint32_t
+		base; /* as the wire has it: packed rings have both indices and their wraps in it */
 	uint64_t desc, driver, device; /* guest addresses of the three areas */
 	int kick, call, err;	       /* eventfds, borrowed; -1: none */
 };
@@ -55,7 +57,7 @@ int client_set_memory(struct client *c, const struct slots *slots);
 int client_drop_memory(struct client *c, uint64_t address, uint64_t size);
 int client_start_queue(struct client *c, const struct client_queue *q);
 /* Idempotent: a queue that is not active is stopped. *base: where it stopped. */
-int client_stop_queue(struct client *c, unsigned int index, uint16_t *base);
+int client_stop_queue(struct client *c, unsigned int index, uint32_t *base);
 int client_set_call(struct client *c, unsigned int index, int fd);
 /* Queues must be stopped. */
 int client_reset(struct client *c);

@@ -375,13 +375,19 @@ static int call_of(struct core *c, unsigned int queue)
 	return fcntl(route < 0 ? c->queues[queue].call : route, F_DUPFD_CLOEXEC, 0);
 }
 
-static struct client_queue queue_setup(struct core *c, unsigned int i)
+/* Where a ring begins: packed, both of its wrap counters are 1 (2.8.1). */
+static uint32_t base_first(const struct core *c)
+{
+	return c->regs.driver_features & BIT_ULL(FEATURE_RING_PACKED) ? 0x80008000 : 0;
+}
+
+static struct client_queue queue_setup(struct core *c, unsigned int i, uint32_t base)
 {
 	const struct queue_regs *q = &c->regs.queues[i];
 
 	return (struct client_queue){ .index = i,
 				      .size = q->size,
-				      .base = c->queues[i].base,
+				      .base = base,
 				      .desc = q->desc,
 				      .driver = q->driver,
 				      .device = q->device,
@@ -390,7 +396,7 @@ static struct client_queue queue_setup(struct core *c, unsigned int i)
 				      .err = c->err };
 }
 
-static void snapshot(struct core *c, bool with_call)
+static void snapshot(struct core *c, enum command_kind kind)
 {
 	c->lifecycle.queues = c->snapshot;
 	c->lifecycle.nqueues = 0;
@@ -399,7 +405,10 @@ static void snapshot(struct core *c, bool with_call)
 		if (!c->regs.queues[i].enabled)
 			continue;
 		c->snapshot[c->lifecycle.nqueues++] =
-			with_call ? queue_setup(c, i) : (struct client_queue){ .index = i };
+			kind == COMMAND_STOP ? (struct client_queue){ .index = i }
+					     : queue_setup(c, i,
+							   kind == COMMAND_START ? c->queues[i].base
+										 : base_first(c));
 	}
 }
 
@@ -438,7 +447,7 @@ static void lifecycle_post(struct core *c, enum command_kind kind)
 	assert(!c->lifecycle_busy);
 	c->lifecycle = (struct command){ .kind = kind, .done = lifecycle_done };
 	if (kind == COMMAND_ENABLE || kind == COMMAND_START || kind == COMMAND_STOP)
-		snapshot(c, kind != COMMAND_STOP);
+		snapshot(c, kind);
 	c->lifecycle_busy = true;
 	task_post(&c->task, &c->lifecycle);
 }
@@ -493,7 +502,6 @@ static void queue_done(struct command *command, void *owner)
 	q->waits = NULL;
 	if (command->kind == COMMAND_QUEUE_STOP && running(c)) {
 		c->regs.queues[i].enabled = false;
-		q->base = 0;
 		if (q->forget)
 			c->regs.queues[i] = queue_initial(c);
 		fd_drain(q->kick);
@@ -515,7 +523,7 @@ static void queue_post(struct core *c, enum command_kind kind)
 	q->stopping = kind == COMMAND_QUEUE_STOP;
 	q->command = (struct command){ .kind = kind, .done = queue_done };
 	if (kind == COMMAND_QUEUE_START)
-		q->command.queue = queue_setup(c, i);
+		q->command.queue = queue_setup(c, i, base_first(c));
 	else
 		q->command.queue.index = i;
 	task_post(&c->task, &q->command);
@@ -745,7 +753,7 @@ void core_reset(struct core *c)
 	c->decoder->power_on(c);
 }
 
-void core_restored(struct core *c, const struct core_regs *regs, const uint16_t *bases)
+void core_restored(struct core *c, const struct core_regs *regs, const uint32_t *bases)
 {
 	reset_status(c);
 	c->regs = *regs;

@@ -63,7 +63,7 @@ struct core_queue {
 	bool changing, stopping, rerouting; /* in flight; `stopping`: towards stopped */
 	bool forget;   /* the stopped queue's registers are reset (RING_RESET) */
 	bool stale;    /* the route changed while another change was in flight */
-	uint16_t base; /* where stop() found it */
+	uint32_t base; /* where stop() found it */
 };
 
 /* What differs between the buses. All under the lock. */
@@ -162,6 +162,6 @@ int core_stop(struct core *c);
 int core_start(struct core *c);
 void core_reset(struct core *c);
 /* Driver's registers and doorbells as of a restored state. */
-void core_restored(struct core *c, const struct core_regs *regs, const uint16_t *bases);
+void core_restored(struct core *c, const struct core_regs *regs, const uint32_t *bases);
 
 #endif

@@ -14,8 +14,8 @@
 #define VERSION 1
 
 struct queue_state {
-	uint16_t size, vector, enabled, base;
-	uint32_t reserved;
+	uint16_t size, vector, enabled, reserved;
+	uint32_t base;
 	uint64_t desc, driver, device;
 } __attribute__((packed));
 
@@ -144,7 +144,7 @@ static void regs_fill(struct core_regs *r, const struct common_state *s)
 }
 
 static int queues_parse(const struct core *c, const struct common_state *s, const char *at,
-			struct core_regs *regs, uint16_t *bases)
+			struct core_regs *regs, uint32_t *bases)
 {
 	for (unsigned int i = 0; i < c->nqueues; i++, at += sizeof(struct queue_state)) {
 		struct queue_state q;
@@ -178,7 +178,7 @@ static void pci_fill(struct pci *pci, const struct pci_state *p)
 int state_restore(struct core *c, struct pci *pci, const void *state, size_t len)
 {
 	struct core_regs regs = c->regs;
-	uint16_t bases[AIRLOCK_QUEUES_MAX];
+	uint32_t bases[AIRLOCK_QUEUES_MAX];
 	struct common_state common;
 	const char *at = state;
 	int rc;

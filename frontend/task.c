@@ -61,7 +61,7 @@ static int run_connect(struct task *t, struct command *c)
 
 static int stop_all(struct task *t, struct command *c)
 {
-	uint16_t base;
+	uint32_t base;
 	int rc = 0;
 
 	for (unsigned int i = 0; i < CLIENT_QUEUES_MAX; i++) {

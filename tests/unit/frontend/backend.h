@@ -63,12 +63,13 @@ struct backend {
 	struct {
 		int kick, call, err;
 		bool enabled, started;
-		uint16_t base, size;
+		uint32_t base;
+		uint16_t size;
 		struct vu_vring_addr addr;
 	} ring[BACKEND_RINGS];
 	struct vu_mem_region region[64];
 	unsigned int nregions;
-	uint16_t stop_at; /* what GET_VRING_BASE answers */
+	uint32_t stop_at; /* what GET_VRING_BASE answers */
 };
 
 static inline void backend_ring_forget(struct backend *b, unsigned int i)
@@ -158,7 +159,7 @@ static inline bool backend_serve(struct backend *b, struct vu_message *m, int *f
 		b->ring[i].size = (uint16_t)m->state.num;
 		return false;
 	case VU_SET_VRING_BASE:
-		b->ring[i].base = (uint16_t)m->state.num;
+		b->ring[i].base = m->state.num;
 		return false;
 	case VU_SET_VRING_ADDR:
 		b->ring[i].addr = m->addr;

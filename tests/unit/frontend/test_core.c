@@ -922,6 +922,26 @@ static void only_what_was_offered_is_used(void **state)
 	bench_close(&b);
 }
 
+static void packed_rings_begin_with_their_wrap_counters(void **state)
+{
+	struct bench b;
+
+	bench_prepare(&b, BUS(state), AIRLOCK_DEFER);
+	b.backend.features |= BIT_ULL(FEATURE_RING_PACKED);
+	assert_int_equal(0, bench_begin(&b));
+	airlock_memory_add(b.t, MEMORY_AT, MEMORY_SIZE, b.memory, 0, NULL, NULL);
+	driver_features(&b, FEATURES_USED | BIT_ULL(FEATURE_RING_PACKED));
+	driver_queue(&b, 0);
+	reg_set(&b, REG_STATUS, S_RUNNING);
+	assert_int_equal(0x80008000, b.backend.ring[0].base);
+	b.backend.stop_at = 0x00058003;
+	airlock_stop(b.t);
+	airlock_start(b.t);
+	backend_sync(&b.backend);
+	assert_int_equal(0x00058003, b.backend.ring[0].base);
+	bench_close(&b);
+}
+
 static void features_are_set_again_after_a_reset(void **state)
 {
 	struct bench b;
@@ -1046,6 +1066,7 @@ int main(void)
 		ON_BOTH(a_queue_that_does_not_come_back_needs_reset),
 		ON_BOTH(ring_reset_needs_its_feature),
 		ON_BOTH(only_what_was_offered_is_used),
+		ON_BOTH(packed_rings_begin_with_their_wrap_counters),
 		ON_BOTH(features_are_set_again_after_a_reset),
 		ON_BOTH(status_goes_to_back_ends_that_take_it),
 		ON_BOTH(a_back_end_with_too_few_queues_is_refused),
