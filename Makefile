@@ -31,17 +31,17 @@ device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c broker/minijail.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
 frontend_SRC := $(call c_files,frontend)
-# The front-end library: what VMMs link, without the vfio-user server; of lib/ what it uses.
-LIBRARY      := libairlock-frontend
-library_SRC  := $(addprefix frontend/,client.c core.c mmio.c msix.c pci.c pci_config.c slots.c state.c task.c transport.c) \
-                $(addprefix lib/,fd.c mailbox.c vhost_user_table.c)
+# What the confined programs link of seccomp/: the installer and nothing else.
 install_SRC := seccomp/install.c
 ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
+# The front-end library: what VMMs link, without the vfio-user server; of lib/ what it uses.
+LIBRARY     := libairlock-frontend
+library_SRC := $(addprefix frontend/,client.c core.c mmio.c msix.c pci.c pci_config.c slots.c state.c task.c transport.c) \
+               $(addprefix lib/,fd.c mailbox.c vhost_user_table.c)
 
 # A program is a main file, archives in link order, libraries and link flags.
 PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-minijail airlock-policy airlock-vfio-user
 airlock-device_MAIN := device/main.c
-# Of seccomp/ the device links the installer and nothing else.
 airlock-device_AR   := device seccomp-install lib
 airlock-device_LINK := $(if $(SANITIZE),-pie,-static-pie)
 airlock-broker_MAIN := broker/main.c
@@ -74,9 +74,9 @@ AR_device   := device seccomp-install lib
 AR_broker   := broker seccomp policy lib
 AR_support  := tests-support lib
 AR_frontend := frontend lib
-LIBS_seccomp := -lseccomp -lbpf -ljansson
+LIBS_seccomp  := -lseccomp -lbpf -ljansson
 LIBS_frontend := -ljansson
-LIBS_broker  := -lseccomp -lcap -lbpf -ljansson -lmnl
+LIBS_broker   := -lseccomp -lcap -lbpf -ljansson -lmnl
 
 # ---- Debian packages, by what needs them -----------------------------------------------------------------------------
 
@@ -85,7 +85,7 @@ DEB_test  := libcmocka-dev iproute2
 DEB_clang := libclang-rt-14-dev
 DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc
 DEB_guest := qemu-system-x86 busybox-static cpio
-deps       = $(1:%=$(BUILD)/deps/%)
+deps       = $(patsubst %,$(BUILD)/deps/%,$(1))
 
 # ---- flags -----------------------------------------------------------------------------------------------------------
 
@@ -103,15 +103,14 @@ LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
             -I/usr/include/$(ARCH)-linux-gnu -I.
 
-PROGRAMS := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_MAIN)),$(p)))
-.PHONY: all policies unit check demo bench fuzz fuzzers soak lint tidy install clean FORCE
+.PHONY: all policies unit check demo bench fuzz fuzzers lint tidy install clean FORCE
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BIN)/%) policies library
 
 # ---- archives and programs -------------------------------------------------------------------------------------------
 
 objs = $(patsubst %.c,$(OBJ)/%.o,$(1))
-$(OBJ)/%.o: %.c $(OBJ)/flags | $(call deps,build)
+$(OBJ)/%.o: %.c $(OBJ)/flags | $(call deps,build $(if $(SANITIZE),$(findstring clang,$(CC))))
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALLFLAGS) -MMD -MP -c -o $@ $<
@@ -156,7 +155,7 @@ $(OBJ)/flags: FORCE
 
 POLICIES := $(wildcard policy/*.policy)
 policies: $(POLICIES:policy/%=$(SHARE)/%) \
-          $(if $(filter airlock-policy,$(PROGRAMS)),$(POLICIES:policy/%.policy=$(SHARE)/%.bpf))
+          $(POLICIES:policy/%.policy=$(SHARE)/%.bpf)
 $(SHARE)/%.policy: policy/%.policy
 	@mkdir -p $(@D)
 	$(Q)install -m 0644 $< $@
@@ -260,7 +259,7 @@ install: all
 		$(D)/lib/systemd/system $(D)/share/qemu/vhost-user
 	install -m 0755 $(filter-out %/airlock-device,$(PROGRAMS:%=$(BIN)/%)) $(D)/bin
 	install -m 0755 $(BIN)/airlock-device $(D)/libexec/airlock
-	install -m 0644 $(wildcard $(SHARE)/*) $(D)/share/airlock/policy
+	install -m 0644 $(POLICIES:policy/%=$(SHARE)/%) $(POLICIES:policy/%.policy=$(SHARE)/%.bpf) $(D)/share/airlock/policy
 	install -D -m 0644 $(BUILD)/lib/$(LIBRARY).a $(D)/lib/$(LIBRARY).a
 	install -D -m 0644 frontend/airlock-frontend.h $(D)/include/airlock-frontend.h
 	install -m 0644 $(wildcard docs/man/*.1) $(D)/share/man/man1
