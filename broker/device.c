@@ -173,9 +173,11 @@ static void late_step(struct device *device, const struct channel_msg *msg)
 static void stop_step(struct device *device, const struct channel_msg *msg)
 {
 	struct channel_msg stop = { .type = CHANNEL_STOP, .seq = ++device->seq };
+	int error = channel_send(device->channel, &stop, NULL, 0);
 
 	(void)msg;
-	if (channel_send(device->channel, &stop, NULL, 0)) {
+	/* One that has just ended with its connection is on its way out already. */
+	if (error && error != -EPIPE && error != -ECONNRESET) {
 		device_kill(device, "does not take STOP");
 		return;
 	}

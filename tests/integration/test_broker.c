@@ -468,13 +468,14 @@ static void connected_descriptor_serves_once(void **state)
 
 static void listening_descriptor_serves_many(void **state)
 {
+	static const char *const told[] = { "--fd=3", NULL }, *const untold[] = { NULL };
+	const char *const *options[] = { told, untold };
+
 	(void)state;
 	for (int activation = 0; activation < 2; activation++) {
 		struct program_start s;
 
-		rig_prepare(&rig, &s,
-			    activation ? (const char *[]){ NULL }
-				       : (const char *[]){ "--fd=3", NULL });
+		rig_prepare(&rig, &s, options[activation]);
 		leave_out(&s, "--socket-path");
 		s.fds[0] = bind_at(rig.socket, true);
 		s.nfds = 1;
@@ -540,6 +541,23 @@ static void termination_ends_in_order_under_traffic(void **state)
 		for (int t = 0; t < 100 && host_has(RIG_TAP); t++)
 			rig_sleep(5);
 		assert_false(host_has(RIG_TAP));
+		rig_abandon(&rig);
+	}
+}
+
+/* The device ends with its connection while it is asked to stop: no reason to complain. */
+static void termination_after_a_hang_up_is_no_error(void **state)
+{
+	for (int i = 0; i < 10; i++) {
+		if (i)
+			start(state);
+		rig_open(&rig, &guest, &(struct guest_options){ .ring_size = 64 });
+		rig_transmit(&rig, &guest, 0, 64, 1, 5);
+		guest_close(&guest);
+		rig_sleep(i);
+		assert_ok(program_signal(&rig.broker, SIGTERM));
+		assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+		assert_false(program_says(&rig.broker, "\\[error\\]", 0));
 		rig_abandon(&rig);
 	}
 }
@@ -818,6 +836,7 @@ int main(void)
 		NO_RIG(listening_descriptor_serves_many),
 		NO_RIG(readiness_is_told_to_systemd),
 		TEST(termination_ends_in_order_under_traffic),
+		TEST(termination_after_a_hang_up_is_no_error),
 		TEST(hangup_replaces_the_device),
 		TEST(every_connection_has_a_process_of_its_own),
 		NO_RIG(once_ends_with_the_connection),
