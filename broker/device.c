@@ -420,6 +420,18 @@ int device_serve(struct device *device, int connection, const int *queues, uint3
 	return 0;
 }
 
+void device_link(struct device *device, bool up, unsigned mtu)
+{
+	struct channel_msg link = { .type = CHANNEL_LINK,
+				    .seq = ++device->seq,
+				    .link = { .up = up, .mtu = mtu } };
+
+	if (device->state != DEVICE_SERVING)
+		return;
+	if (channel_send(device->channel, &link, NULL, 0))
+		device_kill(device, "does not take LINK");
+}
+
 int device_ask(struct device *device, uint32_t ring)
 {
 	struct channel_msg ask = { .type = CHANNEL_ASK_STATS,

@@ -64,6 +64,8 @@ void device_born(struct device *device, pid_t pid, int pidfd);
 /* Hands the connection over (keeps it as the duplicate) with one TAP queue a pair. On failure the
  * device has been killed and the connection is still the caller's. */
 int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads);
+/* Tells one that serves of the TAP's link; what it does with it is its own affair. */
+void device_link(struct device *device, bool up, unsigned mtu);
 /* Asks for the counters of a ring; the answer is owner->stats(). */
 int device_ask(struct device *device, uint32_t ring);
 /* Orderly end where it serves, death elsewhere. */

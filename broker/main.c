@@ -16,6 +16,7 @@
 #include "broker/control.h"
 #include "broker/guard.h"
 #include "broker/ids.h"
+#include "broker/link.h"
 #include "broker/monitor.h"
 #include "broker/program.h"
 #include "broker/report.h"
@@ -36,6 +37,7 @@ static struct broker {
 	struct policies *policies;
 	struct program program;
 	struct tap tap;
+	struct link link;
 	struct frontends frontends;
 	struct listener control_listener;
 	struct denial *denial;
@@ -53,6 +55,7 @@ static struct broker {
 	.program.fd = -1,
 	.frontends = { .listener = LISTENER_NONE, .given = -1 },
 	.control_listener = LISTENER_NONE,
+	.link.sock = -1,
 	.notify = { -1, -1 },
 	.report_fd = -1,
 	.signal_fd = -1,
@@ -199,7 +202,8 @@ static int open_all(struct broker *b)
 		return error;
 	denial_watch(b);
 	notify_open(&b->notify, b->config.ready_fd);
-	return tap_configure(&b->tap, &b->config.tap);
+	error = tap_configure(&b->tap, &b->config.tap);
+	return error ? error : link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
 }
 
 /* ---- phases 3 and 4: the spawner, and giving up what only set-up needed ---- */
@@ -255,6 +259,14 @@ static void signal_ready(void *arg, short revents)
 		monitor_stop(b->monitor, EXIT_ORDERLY);
 }
 
+static void link_changed(void *arg)
+{
+	struct broker *b = arg;
+
+	info("TAP %s is %s, MTU %u", b->tap.name, b->link.up ? "up" : "down", b->link.mtu);
+	monitor_link(b->monitor);
+}
+
 static int supervise(struct broker *b)
 {
 	struct monitor_options options = {
@@ -263,6 +275,7 @@ static int supervise(struct broker *b)
 		.tap = &b->tap,
 		.frontends = &b->frontends,
 		.notify = &b->notify,
+		.link = &b->link,
 		.denial = b->denial,
 		.policies = b->policies,
 		.privilege = &b->privilege,
@@ -285,6 +298,7 @@ static int supervise(struct broker *b)
 		.fd = b->signal_fd, .events = POLLIN, .ready = signal_ready, .arg = b
 	};
 	loop_add(&b->loop, &b->signals);
+	link_begin(&b->link, &b->loop, link_changed, b);
 	monitor_begin(b->monitor);
 	if (b->control)
 		control_begin(b->control, &control);
@@ -301,6 +315,7 @@ static void clean_up(struct broker *b)
 	frontends_close(&b->frontends);
 	listen_close(&b->control_listener);
 	guard_close(b->guard);
+	link_close(&b->link);
 	tap_close(&b->tap);
 	denial_close(b->denial);
 	notify_close(&b->notify);

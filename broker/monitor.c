@@ -228,6 +228,7 @@ static void serve(struct monitor *m, int connection)
 		spare_ensure(m);
 		return;
 	}
+	monitor_link(m);
 	m->connections++;
 	rival_begin(&m->rival, connection, frontends_fd(m->is.frontends));
 	if (m->is.once)
@@ -235,6 +236,12 @@ static void serve(struct monitor *m, int connection)
 	info("device %d: serves connection %llu", device->pid, (unsigned long long)m->connections);
 	if (!m->is.once)
 		spare_ensure(m);
+}
+
+void monitor_link(struct monitor *m)
+{
+	if (m->is.link && m->serving)
+		device_link(m->serving, m->is.link->up, m->is.link->mtu);
 }
 
 /* Asks again after a pause, which grows: for a peer that we dial, and after failures. */

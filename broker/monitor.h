@@ -13,6 +13,7 @@
 #include "broker/policies.h"
 #include "broker/privilege.h"
 #include "broker/frontends.h"
+#include "broker/link.h"
 #include "broker/spawner.h"
 #include "broker/tally.h"
 #include "broker/tap.h"
@@ -25,6 +26,7 @@ struct monitor_options {
 	struct tap *tap;
 	struct frontends *frontends;
 	struct notify *notify;
+	const struct link *link; /* NULL: devices are not told */
 	const struct denial *denial; /* NULL: denied calls stay unnamed */
 	const struct policies *policies;
 	const struct privilege_state *privilege;
@@ -49,6 +51,8 @@ void monitor_begin(struct monitor *monitor);
 void monitor_stop(struct monitor *monitor, int code);
 /* Ends the live session; it and the spare are replaced by fresh processes. */
 void monitor_restart(struct monitor *monitor);
+/* The TAP's link or MTU is another. */
+void monitor_link(struct monitor *monitor);
 void monitor_status(const struct monitor *monitor, struct monitor_status *status);
 /* Brings the tally up to date and calls counted(arg), once, perhaps before it returns. -EBUSY: it
  * is being brought up to date for somebody. */

@@ -267,6 +267,9 @@ static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
 	case CHANNEL_ASK_STATS:
 		stats_say(msg);
 		break;
+	case CHANNEL_LINK:
+		session_link(&session, msg->link.up, msg->link.mtu);
+		break;
 	case CHANNEL_PING:
 		orders_say(&orders, &pong);
 		break;

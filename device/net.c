@@ -81,7 +81,7 @@ unsigned int net_hdr_len(uint64_t negotiated)
 int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint32_t len)
 {
 	uint8_t space[NET_CONFIG_SPACE] = { 0 };
-	struct net_config config = { .status = NET_STATUS_LINK_UP,
+	struct net_config config = { .status = setup->link_down ? 0 : NET_STATUS_LINK_UP,
 				     .max_virtqueue_pairs = (uint16_t)setup->pairs,
 				     .mtu = setup->mtu };
 

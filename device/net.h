@@ -25,6 +25,7 @@ struct net_setup {
 	uint32_t tap_offloads; /* TUN_F_* the TAP takes */
 	uint16_t mtu;
 	uint8_t mac[6];
+	bool link_down;
 };
 
 /* Rings of the device: two a pair, then the control queue. */

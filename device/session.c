@@ -214,6 +214,21 @@ void session_back(struct session *s, short revents)
 	back_ready(&s->back, revents);
 }
 
+void session_link(struct session *s, bool up, uint32_t mtu)
+{
+	struct net_setup *setup = s->setup;
+	struct net_setup was = *setup;
+	bool lowered = setup->mtu < s->mtu_max; /* by the front-end */
+
+	setup->link_down = !up;
+	s->mtu_max = (uint16_t)max_of(min_of(mtu, (uint32_t)UINT16_MAX), (uint32_t)NET_MTU_MIN);
+	setup->mtu = lowered ? min_of(setup->mtu, s->mtu_max) : s->mtu_max;
+	if (setup->link_down == was.link_down && setup->mtu == was.mtu)
+		return;
+	session_notify(s);
+	back_config(&s->back);
+}
+
 int session_transfer(struct session *s)
 {
 	if (!transfer_ready(&s->transfer))

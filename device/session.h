@@ -54,6 +54,8 @@ int session_answers(struct session *s, int rc);
 void session_notify(struct session *s);
 /* The socket of the back-end's own messages is ready. */
 void session_back(struct session *s, short revents);
+/* The TAP's link and MTU, as the broker tells: the guest finds them in its configuration space. */
+void session_link(struct session *s, bool up, uint32_t mtu);
 /* The pipe of a state transfer is ready. As session_ready(). */
 int session_transfer(struct session *s);
 /* The deadline has passed. Always an error. */

@@ -28,6 +28,8 @@ static const struct channel_row {
 	[CHANNEL_ASK_STATS] = { "ASK_STATS", sizeof(struct channel_ask_stats), 0, 0, CHANNEL_DEVICE,
 				ALWAYS },
 	[CHANNEL_PING] = { "PING", 0, 0, 0, CHANNEL_DEVICE, ALWAYS },
+	[CHANNEL_LINK] = { "LINK", sizeof(struct channel_link), 0, 0, CHANNEL_DEVICE,
+			   IN(PHASE_SERVING) | IN(PHASE_ENDING) },
 	[CHANNEL_READY] = { "READY", sizeof(struct channel_ready), 0, 0, CHANNEL_BROKER,
 			    IN(PHASE_STARTING) },
 	[CHANNEL_PONG] = { "PONG", 0, 0, 0, CHANNEL_BROKER, ALWAYS },

@@ -34,6 +34,7 @@ enum channel_type {
 	CHANNEL_STOP,	   /* down: stop every ring, say STOPPED, exit 0 */
 	CHANNEL_ASK_STATS, /* down: answer with STATS of this ring */
 	CHANNEL_PING,	   /* down: answer with PONG of the same seq */
+	CHANNEL_LINK,	   /* down: the TAP's link and MTU, with SERVE and whenever they change */
 	CHANNEL_READY,	   /* up: confined, every filter installed, waiting; once */
 	CHANNEL_PONG,	   /* up */
 	CHANNEL_STATS,	   /* up: answer to ASK_STATS, same seq; 0: a ring's last, before STOPPED */
@@ -46,6 +47,10 @@ enum channel_type {
 struct channel_serve {
 	uint32_t pairs;	       /* TAP queues that follow the socket, 1..CHANNEL_PAIRS_MAX */
 	uint32_t tap_offloads; /* TUN_F_* that the TAP takes, as probed by the broker */
+};
+struct channel_link {
+	uint32_t up; /* 1: frames may pass */
+	uint32_t mtu;
 };
 struct channel_ready {
 	uint32_t landlock_abi; /* 0: not applied */
@@ -78,6 +83,7 @@ struct channel_msg {
 	uint32_t seq;  /* chosen by whoever asks, repeated by whoever answers */
 	union {
 		struct channel_serve serve;
+		struct channel_link link;
 		struct channel_ready ready;
 		struct channel_ask_stats ask_stats;
 		struct channel_stats stats;

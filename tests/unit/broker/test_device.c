@@ -221,7 +221,8 @@ static const struct {
 } rows[] = {
 	{ CHANNEL_SERVE, NO, NO, NO, NO },     { CHANNEL_STOP, NO, NO, NO, NO },
 	{ CHANNEL_ASK_STATS, NO, NO, NO, NO }, { CHANNEL_PING, NO, NO, NO, NO },
-	{ CHANNEL_READY, YES, NO, NO, NO },    { CHANNEL_PONG, NO, NO, NO, NO }, /* unasked */
+	{ CHANNEL_LINK, NO, NO, NO, NO },      { CHANNEL_READY, YES, NO, NO, NO },
+	{ CHANNEL_PONG, NO, NO, NO, NO },  /* unasked */
 	{ CHANNEL_STATS, NO, NO, NO, NO }, /* unasked, by its sequence number */
 	{ CHANNEL_QUEUE, NO, NO, YES, YES },   { CHANNEL_EVENT, YES, YES, YES, YES },
 	{ CHANNEL_STOPPED, NO, NO, YES, YES },

@@ -1,0 +1,188 @@
+/*
+ * An administrator changes the TAP under a guest: the guest finds the link and the MTU in its
+ * configuration space and is told on the back-end's channel, but for while its rings are stopped.
+ */
+#include <errno.h>
+#include <linux/if_ether.h>
+#include <net/if.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "tests/support/rig.h"
+
+#define EXTRA (BIT(VU_P_BACKEND_REQ) | BIT(VU_P_NET_MTU))
+
+static struct rig rig;
+static struct guest guest;
+static int channel = -1; /* of the back-end's messages */
+
+static int start(void **state)
+{
+	(void)state;
+	guest_blank(&guest);
+	rig_start(&rig, (const char *[]){ NULL });
+	return 0;
+}
+
+static int end(void **state)
+{
+	(void)state;
+	fd_close(&channel);
+	guest_close(&guest);
+	rig_abandon(&rig);
+	return 0;
+}
+
+static void host_up(bool up)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_name = RIG_TAP };
+
+	assert_ok(ioctl(sock, SIOCGIFFLAGS, &request));
+	request.ifr_flags = (short)(up ? request.ifr_flags | IFF_UP : request.ifr_flags & ~IFF_UP);
+	assert_ok(ioctl(sock, SIOCSIFFLAGS, &request));
+	close(sock);
+	/* A packet socket does not outlive its link. */
+	wire_close(&rig.wire);
+	if (up)
+		assert_ok(wire_open(&rig.wire, RIG_TAP, ETH_P_ALL));
+}
+
+static void host_mtu_set(int mtu)
+{
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq request = { .ifr_name = RIG_TAP, .ifr_mtu = mtu };
+
+	assert_ok(ioctl(sock, SIOCSIFMTU, &request));
+	close(sock);
+}
+
+/* Does the device say that its configuration has changed? */
+static bool told(int timeout_ms)
+{
+	struct pollfd p = { .fd = channel, .events = POLLIN };
+	struct vu_header head;
+
+	if (poll(&p, 1, timeout_ms) != 1)
+		return false;
+	assert_int_equal(sizeof(head), recv(channel, &head, sizeof(head), 0));
+	assert_int_equal(VU_BACK_CONFIG_CHANGE, head.request);
+	assert_int_equal(VU_VERSION, head.flags);
+	assert_int_equal(0, head.size);
+	return true;
+}
+
+static void assert_config(bool up, uint16_t mtu)
+{
+	struct vu_config ask = { .size = 12 };
+	struct vu_message reply;
+	uint16_t words[6];
+
+	assert_ok(peer_ask(&guest.peer, VU_GET_CONFIG, &ask, 12 + 12, &reply));
+	memcpy(words, reply.config.bytes, sizeof(words));
+	assert_int_equal(up, words[3]);
+	assert_int_equal(mtu, words[5]);
+}
+
+static void open_with_channel(void)
+{
+	struct guest_options options = { 0 };
+	int pair[2];
+
+	rig_connect(&rig, &guest.peer);
+	assert_ok(guest_negotiate(&guest, &options));
+	assert_ok(
+		peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL_BITS | EXTRA));
+	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
+	assert_ok(peer_tell(&guest.peer, VU_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1));
+	close(pair[0]);
+	channel = pair[1];
+	assert_ok(guest_make_rings(&guest));
+	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
+	assert_ok(guest_share_memory(&guest));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_ok(guest_ring_configure(&guest, i, 0));
+		assert_ok(guest_ring_enable(&guest, i, true));
+	}
+	guest_refill(&guest, 0);
+}
+
+static void changes_reach_the_guest(void **state)
+{
+	uint32_t base;
+
+	(void)state;
+	open_with_channel();
+	rig_exchange(&rig, &guest, 0);
+	assert_config(true, 1500);
+	assert_false(told(30));
+	host_mtu_set(1400);
+	assert_true(told(1000));
+	assert_config(true, 1400);
+	host_up(false);
+	assert_true(told(1000));
+	assert_config(false, 1400);
+	host_up(true);
+	assert_true(told(1000));
+	assert_config(true, 1400);
+	host_mtu_set(9000);
+	assert_true(told(1000));
+	assert_config(true, 9000);
+	rig_exchange(&rig, &guest, 0);
+	/* What the front-end has lowered stays so, and the administrator may go below. */
+	assert_ok(peer_tell_u64(&guest.peer, VU_NET_SET_MTU, 2000));
+	host_mtu_set(4000);
+	assert_false(told(50));
+	assert_config(true, 2000);
+	host_mtu_set(1000);
+	assert_true(told(1000));
+	assert_config(true, 1000);
+	/* A suspended device says nothing until it goes on. */
+	assert_ok(guest_ring_stop(&guest, 0, &base));
+	assert_ok(guest_ring_stop(&guest, 1, &base));
+	host_mtu_set(1200);
+	host_mtu_set(1300);
+	assert_false(told(50));
+	assert_ok(guest_ring_configure(&guest, 1, base));
+	assert_true(told(1000));
+	assert_false(told(30));
+	host_mtu_set(1500);
+	rig_close(&rig, &guest);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
+/* What changes while nobody is served, the next one knows from the start. */
+static void changes_between_connections(void **state)
+{
+	(void)state;
+	rig_serves(&rig);
+	host_mtu_set(1300);
+	host_up(false);
+	open_with_channel();
+	for (int i = 0; i < 100 && told(10); i++)
+		;
+	assert_config(false, 1300);
+	host_up(true);
+	assert_true(told(1000));
+	assert_config(true, 1300);
+	host_mtu_set(1500);
+	rig_exchange(&rig, &guest, 0);
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(changes_reach_the_guest, start, end),
+		cmocka_unit_test_setup_teardown(changes_between_connections, start, end),
+	};
+
+	return rig_run("link", tests, ARRAY_SIZE(tests));
+}
