@@ -390,6 +390,72 @@ static void dirty_log(void **state)
 	munmap(log_words, 4096);
 }
 
+/* A log whose file shrinks under the ring that marks it. */
+static void log_that_vanished(void **state)
+{
+	struct vu_message m = message(VU_SET_LOG_BASE, OK, 16);
+	int fd = memory_file(4096);
+
+	(void)state;
+	assert_int_equal(0, memory_guard_init());
+	bring_up();
+	m.log.size = 4096;
+	assert_int_equal(0, outcome(&m, &fd, 1));
+	assert_int_equal(0, tell_u64(VU_SET_FEATURES, FEATURES | BIT_ULL(VU_F_LOG_ALL)));
+	assert_int_equal(0, tell_addr_flags(1, ring_uva(1), VU_VRING_F_LOG, RING_AT(1) + USED_OFF));
+	transmits(0, 0);
+	assert_int_equal(0, ftruncate(fd, 0));
+	fd_signal(served.lifecycle.vrings[1].kick);
+	for (int i = 0; i < 1000 && STATE(1) == RING_RUNNING; i++) {
+		usleep(1000);
+		served_turn();
+	}
+	assert_int_equal(RING_BROKEN, STATE(1));
+	assert_int_equal(0, served.over);
+	fd_close(&fd);
+}
+
+/* A packed ring, its positions in both halves of the base. */
+static void packed_ring(void **state)
+{
+	struct vu_message m = message(VU_SET_VRING_ADDR, OK, sizeof(m.addr));
+	struct virtq_packed_desc *desc = (void *)(served.guest[0] + 0x100000);
+	uint8_t frame[NET_HDR_LEN + 100];
+	static const struct {
+		uint32_t base;
+		int outcome;
+	} bases[] = {
+		{ 6, 1 },	   { 0x8006, 1 },     { 0x60000, 1 }, { 0x80068000, 1 },
+		{ 0x7fff8000, 1 }, { 0x80058005, 0 }, { 0x8005, 0 },  { 0x80008000, 0 },
+	};
+
+	(void)state;
+	negotiate_with(FEATURES | BIT_ULL(VIRTIO_F_RING_PACKED), PROTOCOL);
+	assert_int_equal(0, tell_table());
+	assert_int_equal(0, tell_state(VU_SET_VRING_NUM, 1, 6)); /* no power of two */
+	m.addr = (struct vu_vring_addr){ .index = 1,
+					 .desc = UVA(GPA_A) + 0x100000,
+					 .used = UVA(GPA_A) + 0x101000,
+					 .avail = UVA(GPA_A) + 0x102002 };
+	assert_int_equal(1, outcome(&m, NULL, 0)); /* the event words need four bytes */
+	m.addr.avail = m.addr.desc + 6 * 16 - 4;
+	assert_int_equal(1, outcome(&m, NULL, 0)); /* within the descriptors */
+	m.addr.avail = UVA(GPA_A) + 0x102000;
+	assert_int_equal(0, outcome(&m, NULL, 0));
+	for (size_t i = 0; i < ARRAY_SIZE(bases); i++)
+		assert_int_equal(bases[i].outcome, tell_state(VU_SET_VRING_BASE, 1, bases[i].base));
+	assert_int_equal(0, tell_state(VU_SET_VRING_ENABLE, 1, 1));
+	start_ring(1);
+	desc[0] = (struct virtq_packed_desc){ GPA_A + 0x300000, NET_HDR_LEN + 60, 5, 0 };
+	__atomic_store_n(&desc[0].flags, DESC_F_AVAIL, __ATOMIC_RELEASE);
+	fd_signal(served.lifecycle.vrings[1].kick);
+	for (int i = 0; i < 3000 && recv(served.wires[0], frame, sizeof(frame), 0) < 0; i++)
+		usleep(1000);
+	assert_int_equal(0x80018001, stop(1));
+	assert_int_equal(DESC_F_AVAIL | DESC_F_USED, desc[0].flags);
+	start_ring(1);
+}
+
 /* A log, rings named by guest addresses, and no memory: SEND_RARP looked for the rings' areas. */
 static void log_without_memory(void **state)
 {
@@ -433,6 +499,8 @@ int main(void)
 		TEST(queues_are_attached_while_used),
 		TEST(busy_broker_is_told_later),
 		TEST(dirty_log),
+		TEST(log_that_vanished),
+		TEST(packed_ring),
 		TEST(log_without_memory),
 		TEST(rings_by_guest_addresses),
 	};

@@ -285,6 +285,17 @@ static void offloads_reach_the_tap(void **state)
 	assert_int_equal(EVENT_REQUEST_REFUSED, last_event());
 }
 
+/* The front-end's own end of the connection in place of an interrupt would answer the front-end
+ * with what it never asked. */
+static void call_is_the_connection(void **state)
+{
+	(void)state;
+	negotiate();
+	assert_int_equal(1, tell_fd(VU_SET_VRING_CALL, 0, served.peer));
+	assert_int_equal(-1, served.lifecycle.vrings[0].call);
+	assert_true(ask_u64(VU_GET_FEATURES)); /* and nothing was left in it */
+}
+
 /* Each change takes the host's network lock. */
 static void offloads_change_so_often_and_no_more(void **state)
 {
@@ -487,6 +498,7 @@ int main(void)
 		TEST(what_is_offered),
 		TEST(offloads_reach_the_tap),
 		TEST(offloads_change_so_often_and_no_more),
+		TEST(call_is_the_connection),
 		TEST(configuration_space),
 		TEST(seals_where_they_are_required),
 		TEST(status_of_the_device),
