@@ -19,8 +19,6 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define FLAGS "MS_NOSUID|MS_NODEV"
-
 /* Words that never change. The order of mounts is that of the words. */
 static const char *const jail[] = {
 	"--logging=stderr", /* its own complaints, where ours go */
@@ -35,15 +33,14 @@ static const char *const jail[] = {
 	"-e",		    /* network, */
 	"-l",		    /* IPC, */
 	"-N",		    /* cgroups, */
-	"--uts=airlock",    /* the host's name */
-	"-P" JAILER_ROOT,   /* and a root */
-	/* with room for the two names in it, */
-	"-ktmpfs,/,tmpfs," FLAGS ",mode=0555,nr_inodes=4,size=4k",
+	"--uts=airlock",    /* the host's name, */
+	/* and a root with room for two names: */
+	"-ktmpfs,/,tmpfs,MS_NOSUID|MS_NODEV,mode=0555,nr_inodes=4,size=4k",
 	/* /proc because minijail0's init mounts it once more, read-only, after the root is made, */
-	"-kproc,/proc,proc," FLAGS "|MS_NOEXEC|MS_RDONLY",
+	"-kproc,/proc,proc,MS_NOSUID|MS_NODEV|MS_NOEXEC|MS_RDONLY",
 	NULL, /* the program, */
 	/* and nothing can be added. */
-	"-ktmpfs,/,tmpfs,MS_REMOUNT|MS_RDONLY|" FLAGS ",mode=0555,nr_inodes=4,size=4k",
+	"-ktmpfs,/,tmpfs,MS_REMOUNT|MS_RDONLY|MS_NOSUID|MS_NODEV,mode=0555,nr_inodes=4,size=4k",
 	/* As in the broker's jail. RLIMIT_FSIZE is the device's own: minijail0's words may go to a
 	 * file until then. */
 	"-RRLIMIT_CORE,0,0",
@@ -117,6 +114,7 @@ static void add_jail(struct words *words, const struct jailer *j)
 			add(words, "%s", jail[i]);
 		else
 			add(words, "-b%s,/airlock-device", j->device);
+	add(words, "-P%s", JAILER_ROOT);
 	add(words, "-u%u", j->uid);
 	add(words, "-g%u", j->gid);
 	add(words, "-m%u %u 1", j->uid, j->uid); /* mapped to itself: there is no 0 inside */
