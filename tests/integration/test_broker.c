@@ -311,6 +311,62 @@ static void inherited_tap_queues_serve(void **state)
 	}
 }
 
+static void memory_must_be_sealed_when_asked_for(void **state)
+{
+	const struct guest_options unsealed = { .backing = GUEST_UNSEALED };
+
+	(void)state;
+	rig_start(&rig, (const char *[]){ "--require-sealed", NULL });
+	rig_connect(&rig, &guest.peer);
+	assert_int_equal(PEER_REFUSED, guest_open(&guest, &unsealed));
+	assert_true(program_says(&rig.broker, "front-end: guest memory", rig_patience(500)));
+	rig_close(&rig, &guest);
+	rig_serves(&rig); /* sealed */
+	rig_stop(&rig);
+}
+
+static void device_runs_as_whom_it_is_told(void **state)
+{
+	char value[64];
+
+	(void)state;
+	rig_start(&rig, (const char *[]){ "--user=61300", "--group=61301", NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	assert_ok(proc_status(rig_device(&rig), "Uid", value, sizeof(value)));
+	assert_string_equal("61300\t61300\t61300\t61300", value);
+	assert_ok(proc_status(rig_device(&rig), "Gid", value, sizeof(value)));
+	assert_string_equal("61301\t61301\t61301\t61301", value);
+	rig_exchange(&rig, &guest, 0);
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+static void two_brokers_share_no_id(void **state)
+{
+	static struct rig other;
+	static struct guest neighbour;
+	struct program_start s;
+	char mine[64], theirs[64];
+
+	(void)state;
+	guest_blank(&neighbour);
+	rig_start(&rig, (const char *[]){ NULL });
+	rig_prepare(&other, &s, (const char *[]){ "--tap=airlock1", NULL });
+	leave_out(&s, "--tap=" RIG_TAP);
+	rig_launch(&other, &s);
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&other, &neighbour, &(struct guest_options){ 0 });
+	assert_ok(proc_status(rig_device(&rig), "Uid", mine, sizeof(mine)));
+	assert_ok(proc_status(rig_device(&other), "Uid", theirs, sizeof(theirs)));
+	assert_string_not_equal(mine, theirs);
+	guest_close(&neighbour);
+	assert_int_equal(0, program_stop(&other.broker));
+	rig_abandon(&other);
+	rig_exchange(&rig, &guest, 0);
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
 /* ---- sockets ---- */
 
 static int bind_at(const char *path, bool listening)
@@ -826,6 +882,9 @@ int main(void)
 		NO_RIG(tap_without_addresses_is_silent),
 		NO_RIG(existing_tap_is_used_and_left),
 		NO_RIG(inherited_tap_queues_serve),
+		NO_RIG(memory_must_be_sealed_when_asked_for),
+		NO_RIG(device_runs_as_whom_it_is_told),
+		NO_RIG(two_brokers_share_no_id),
 		NO_RIG(stale_socket_is_replaced),
 		NO_RIG(live_socket_is_an_error),
 		NO_RIG(file_in_the_way_is_an_error),
