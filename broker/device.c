@@ -56,13 +56,14 @@ enum device_event {
 
 typedef void step_fn(struct device *device, const struct channel_msg *msg);
 static step_fn ready_step, pong_step, stats_step, queue_step, say_step, stopped_step, end_step,
-	late_step, hung_up_step, stop_step, discard_step;
+	late_step, hung_up_step, stop_step, discard_step, steer_step;
 
 static step_fn *const steps[DEVICE_EVENTS][DEVICE_STATES] = {
 	[CHANNEL_READY] = { [DEVICE_STARTING] = ready_step },
 	[CHANNEL_PONG] = { [DEVICE_SERVING] = pong_step, [DEVICE_ENDING] = pong_step },
 	[CHANNEL_STATS] = { [DEVICE_SERVING] = stats_step, [DEVICE_ENDING] = stats_step },
 	[CHANNEL_QUEUE] = { [DEVICE_SERVING] = queue_step, [DEVICE_ENDING] = queue_step },
+	[CHANNEL_STEER] = { [DEVICE_SERVING] = steer_step, [DEVICE_ENDING] = steer_step },
 	[CHANNEL_EVENT] = { [DEVICE_STARTING] = say_step,
 			    [DEVICE_WAITING] = say_step,
 			    [DEVICE_SERVING] = say_step,
@@ -256,6 +257,14 @@ static void stats_step(struct device *device, const struct channel_msg *msg)
 		device_kill(device, "told counters that went back");
 }
 
+static void steer_step(struct device *device, const struct channel_msg *msg)
+{
+	if (msg->steer.on > 1)
+		device_kill(device, "broke the rules of its channel: STEER neither on nor off");
+	else
+		device->owner->steer(device->arg, device, msg->steer.on);
+}
+
 static void queue_step(struct device *device, const struct channel_msg *msg)
 {
 	if (msg->queue.pair >= device->pairs || msg->queue.attach > 1) {
@@ -391,18 +400,21 @@ void device_born(struct device *device, pid_t pid, int pidfd)
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
-int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads)
+int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads,
+		 int steering)
 {
 	struct channel_msg serve = { .type = CHANNEL_SERVE,
 				     .seq = ++device->seq,
 				     .serve = { .pairs = device->pairs,
-						.tap_offloads = offloads } };
+						.tap_offloads = offloads,
+						.steering = steering >= 0 } };
 	int fds[CHANNEL_FDS_MAX];
 	int error;
 
 	fds[0] = connection;
 	memcpy(&fds[1], queues, device->pairs * sizeof(int));
-	error = channel_send(device->channel, &serve, fds, 1 + device->pairs);
+	fds[1 + device->pairs] = steering;
+	error = channel_send(device->channel, &serve, fds, 1 + device->pairs + (steering >= 0));
 	if (error) {
 		device_kill(device, "does not take SERVE");
 		return error;

@@ -27,6 +27,7 @@ struct device_owner {
 	void (*ready)(void *arg, struct device *device);
 	void (*serves)(void *arg, struct device *device); /* it took its connection */
 	void (*queue)(void *arg, struct device *device, unsigned pair, bool attach);
+	void (*steer)(void *arg, struct device *device, bool on);
 	int (*stats)(void *arg, struct device *device, const struct channel_stats *stats);
 	void (*gone)(void *arg, struct device *device, enum device_state from);
 };
@@ -63,7 +64,9 @@ void device_begin(struct device *device, int channel);
 void device_born(struct device *device, pid_t pid, int pidfd);
 /* Hands the connection over (keeps it as the duplicate) with one TAP queue a pair. On failure the
  * device has been killed and the connection is still the caller's. */
-int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads);
+/* steering: the descriptor of its page, -1 none. */
+int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads,
+		 int steering);
 /* Tells one that serves of the TAP's link; what it does with it is its own affair. */
 void device_link(struct device *device, bool up, unsigned mtu);
 /* Asks for the counters of a ring; the answer is owner->stats(). */

@@ -53,6 +53,7 @@ static struct broker {
 } broker = {
 	.ids.locks = { -1, -1 },
 	.program.fd = -1,
+	.tap.steering = STEERING_NONE,
 	.frontends = { .listener = LISTENER_NONE, .given = -1 },
 	.control_listener = LISTENER_NONE,
 	.link.sock = -1,

@@ -223,7 +223,8 @@ static void serve(struct monitor *m, int connection)
 	switches_begin(&m->switches);
 	m->spare = NULL;
 	m->serving = device;
-	if (device_serve(device, connection, m->is.tap->queues, m->is.tap->offloads)) {
+	if (device_serve(device, connection, m->is.tap->queues, m->is.tap->offloads,
+			 m->is.tap->steering.page ? m->is.tap->steering.map : -1)) {
 		m->pending = connection; /* the next spare takes it */
 		spare_ensure(m);
 		return;
@@ -322,6 +323,14 @@ static void on_queue(void *arg, struct device *device, unsigned pair, bool attac
 		switches_want(&m->switches, pair, attach);
 }
 
+static void on_steer(void *arg, struct device *device, bool on)
+{
+	struct monitor *m = arg;
+
+	if (device == m->serving)
+		switches_steer(&m->switches, on);
+}
+
 static int on_stats(void *arg, struct device *device, const struct channel_stats *stats)
 {
 	struct monitor *m = arg;
@@ -385,6 +394,7 @@ static const struct device_owner owner = {
 	.ready = on_ready,
 	.serves = on_serves,
 	.queue = on_queue,
+	.steer = on_steer,
 	.stats = on_stats,
 	.gone = on_gone,
 };

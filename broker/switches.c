@@ -29,6 +29,27 @@ static void queue_switch(struct switches *switches, unsigned pair)
 	switches->wanted[pair] = tap->attached[pair];
 }
 
+static void steering_switch(struct switches *switches)
+{
+	struct tap *tap = switches->tap;
+	int error = tap_steer(tap, switches->steer);
+
+	if (!error)
+		return;
+	err("TAP %s: cannot switch steering: %s", tap->name, strerror(-error));
+	switches->steer = tap->steered;
+}
+
+/* Is there room for one more change now? Otherwise the timer brings us back. */
+static bool change_now(struct switches *switches, uint64_t now)
+{
+	if (bucket_take(&switches->bucket, now))
+		return true;
+	loop_arm(switches->loop, &switches->timer,
+		 (unsigned)(bucket_wait(&switches->bucket, now) / NS_A_MS) + 1);
+	return false;
+}
+
 static void switches_apply(void *arg)
 {
 	struct switches *switches = arg;
@@ -37,14 +58,12 @@ static void switches_apply(void *arg)
 	for (unsigned i = 0; i < switches->tap->pairs; i++) {
 		if (switches->wanted[i] == switches->tap->attached[i])
 			continue;
-		if (!bucket_take(&switches->bucket, now)) {
-			uint64_t wait = bucket_wait(&switches->bucket, now);
-
-			loop_arm(switches->loop, &switches->timer, (unsigned)(wait / NS_A_MS) + 1);
+		if (!change_now(switches, now))
 			return;
-		}
 		queue_switch(switches, i);
 	}
+	if (switches->steer != switches->tap->steered && change_now(switches, now))
+		steering_switch(switches);
 }
 
 void switches_init(struct switches *switches, struct loop *loop, struct tap *tap)
@@ -66,8 +85,15 @@ void switches_want(struct switches *switches, unsigned pair, bool attach)
 	switches_apply(switches);
 }
 
+void switches_steer(struct switches *switches, bool on)
+{
+	switches->steer = on;
+	switches_apply(switches);
+}
+
 void switches_forget(struct switches *switches)
 {
 	loop_disarm(switches->loop, &switches->timer);
 	memset(switches->wanted, 0, sizeof(switches->wanted));
+	switches->steer = false;
 }

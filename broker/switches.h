@@ -19,6 +19,7 @@ struct switches {
 	struct bucket bucket;
 	struct timer timer;
 	bool wanted[CHANNEL_PAIRS_MAX];
+	bool steer; /* wanted */
 };
 
 /* Both borrowed; every queue is detached. */
@@ -27,6 +28,8 @@ void switches_init(struct switches *switches, struct loop *loop, struct tap *tap
 void switches_begin(struct switches *switches);
 /* pair < tap->pairs. What the TAP refuses is logged. */
 void switches_want(struct switches *switches, unsigned pair, bool attach);
+/* Steered by the guest's page, or not. */
+void switches_steer(struct switches *switches, bool on);
 /* Forgets what was wanted; the caller purges the TAP. */
 void switches_forget(struct switches *switches);
 

@@ -134,6 +134,24 @@ int tap_check(const struct tap_options *options)
 
 /* ---- opening ---- */
 
+/* The kernel appends a queue that is attached, and puts the last one in the place of one that is
+ * detached. */
+static void order_note(struct tap *tap, unsigned pair, bool attach)
+{
+	unsigned n = tap_queues_attached(tap), at = 0;
+
+	if (attach) {
+		tap->order[n] = pair;
+		steering_slot(&tap->steering, pair, (int)n);
+		return;
+	}
+	while (at + 1 < n && tap->order[at] != pair)
+		at++;
+	tap->order[at] = tap->order[n - 1];
+	steering_slot(&tap->steering, tap->order[at], (int)at);
+	steering_slot(&tap->steering, pair, -1);
+}
+
 static int queue_open(struct tap *tap, unsigned pair)
 {
 	struct ifreq request = { .ifr_flags = QUEUE_FLAGS };
@@ -153,6 +171,7 @@ static int queue_open(struct tap *tap, unsigned pair)
 	}
 	memcpy(tap->name, request.ifr_name, IFNAMSIZ); /* where the kernel chose it */
 	tap->queues[pair] = fd;
+	order_note(tap, pair, true);
 	tap->attached[pair] = true;
 	return 0;
 }
@@ -181,6 +200,8 @@ static int queues_inherit(const struct tap_options *options, struct tap *tap)
 
 		tap->queues[i] = fd;
 		error = inherited_check(fd, tap->name, &flags);
+		if (!(flags & IFF_DETACH_QUEUE)) /* in which order is known once all are detached */
+			order_note(tap, i, true);
 		tap->attached[i] = !(flags & IFF_DETACH_QUEUE);
 		if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
 			error = -errno;
@@ -224,6 +245,8 @@ int tap_open(const struct tap_options *options, struct tap *tap)
 
 	*tap = (struct tap){ .pairs = options->pairs };
 	memset(tap->queues, -1, sizeof(tap->queues));
+	if (steering_open(&tap->steering))
+		info("TAP: this host has no steering by eBPF: VIRTIO_NET_F_RSS is not offered");
 	error = options->fd_count ? queues_inherit(options, tap) : queues_open(options, tap);
 	if (error)
 		goto close;
@@ -243,6 +266,7 @@ close:
 void tap_close(struct tap *tap)
 {
 	fd_close_all(tap->queues, tap->pairs);
+	steering_close(&tap->steering);
 }
 
 /* ---- configuring ---- */
@@ -362,8 +386,21 @@ int tap_queue_set(struct tap *tap, unsigned pair, bool attach)
 		return 0;
 	if (ioctl(tap->queues[pair], TUNSETQUEUE, &request) < 0)
 		return -errno;
+	order_note(tap, pair, attach);
 	tap->attached[pair] = attach;
 	return 0;
+}
+
+int tap_steer(struct tap *tap, bool on)
+{
+	int error;
+
+	if (tap->steered == on)
+		return 0;
+	error = steering_set(&tap->steering, tap->queues[0], on);
+	if (!error)
+		tap->steered = on;
+	return error;
 }
 
 unsigned tap_queues_attached(const struct tap *tap)
@@ -435,6 +472,8 @@ int tap_purge(struct tap *tap)
 {
 	int error, first;
 
+	steering_wipe(&tap->steering);
+	tap->steered = false; /* settings_reset() takes the program away */
 	shrunk_queues_attach(tap);
 	first = settings_reset(tap);
 	for (unsigned i = 0; i < tap->pairs; i++) {

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "broker/address.h"
+#include "broker/steering.h"
 #include "lib/channel.h"
 
 #define TAP_ADDRESSES_MAX 16
@@ -40,6 +41,9 @@ struct tap {
 	uint32_t offloads; /* TUN_F_* it takes */
 	int queues[CHANNEL_PAIRS_MAX];
 	bool attached[CHANNEL_PAIRS_MAX];
+	unsigned order[CHANNEL_PAIRS_MAX]; /* attached pairs, as the kernel counts their queues */
+	struct steering steering;
+	bool steered;	     /* the program chooses queues */
 	unsigned mtu_before; /* what tap_restore() brings back; 0: nothing */
 	uint32_t added;	     /* addresses that tap_configure() added, by index */
 };
@@ -56,6 +60,8 @@ void tap_close(struct tap *tap);
 
 /* Attaches or detaches the queue of a pair; without privilege. Detaching drops what waits in it. */
 int tap_queue_set(struct tap *tap, unsigned pair, bool attach);
+/* Has frames to the guest steered by the page of lib/steering.h, or as the kernel likes. */
+int tap_steer(struct tap *tap, bool on);
 unsigned tap_queues_attached(const struct tap *tap);
 /* Between connections: nothing that one left behind reaches the next. The first -errno; the rest is
  * purged all the same. */

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/steering.h"
 #include "lib/tun.h"
 #include "lib/util.h"
 #include "seccomp/install.h"
@@ -146,12 +148,13 @@ static void confine(struct channel_ready *ready)
 }
 
 /* Takes over socket and TAP queues: what a connection brings. */
-static void serve(int sock, const int *taps)
+static void serve(int sock, const int *taps, struct steering_page *steering)
 {
 	lifecycle_init(&lifecycle, &options.net, &orders, workers);
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.tap = options.taps[i] = taps[i];
-	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0]);
+	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0],
+		      steering);
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.rules = &control.box;
 	session = (struct session){ .lifecycle = &lifecycle,
@@ -250,16 +253,29 @@ static void end_when_stopped(void)
 	leave(EXIT_ORDERLY);
 }
 
+/* The page in which the guest's choice of receive rings is written; the mapping is all that is kept
+ * of the descriptor. NULL: the choice is not offered. */
+static struct steering_page *steering_map(int fd)
+{
+	void *page = mmap(NULL, sizeof(struct steering_page), PROT_READ | PROT_WRITE,
+			  MAP_SHARED | MAP_NORESERVE, fd, 0);
+
+	fd_close(&fd);
+	options.net.steering = page != MAP_FAILED;
+	return page == MAP_FAILED ? NULL : page;
+}
+
 static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
 {
 	struct channel_msg pong = { .type = CHANNEL_PONG, .seq = msg->seq };
 
 	switch (msg->type) {
 	case CHANNEL_SERVE:
-		if (nfds != options.net.pairs + 1)
+		if (nfds != options.net.pairs + 1 + !!msg->serve.steering)
 			leave(EXIT_FAILED);
 		options.net.tap_offloads = msg->serve.tap_offloads;
-		serve(fds[0], fds + 1);
+		serve(fds[0], fds + 1,
+		      msg->serve.steering ? steering_map(fds[options.net.pairs + 1]) : NULL);
 		break;
 	case CHANNEL_STOP:
 		end_begin();
@@ -360,7 +376,7 @@ static void turn(void)
 	enum {
 		CONTROL = 5 /* where the control queue's two begin */
 	};
-	bool told = !serving() || lifecycle_attach(&lifecycle);
+	bool told = !serving() || (lifecycle_attach(&lifecycle) && net_ctrl_tell(&control));
 	struct timespec timeout;
 	bool look = false;
 	struct pollfd fds[] = {
@@ -418,7 +434,7 @@ int main(int argc, char **argv)
 	confine(&ready);
 	must(STEP_READY, orders_ready(&orders, &ready));
 	if (options.socket >= 0)
-		serve(fd_take(&options.socket), options.taps);
+		serve(fd_take(&options.socket), options.taps, NULL);
 	for (;;)
 		turn();
 }

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/steering.h"
 #include "lib/tun.h"
 #include "lib/util.h"
 #include "lib/vhost_user.h"
@@ -46,6 +47,8 @@ uint64_t net_features(const struct net_setup *setup)
 			f |= offloads[i].receive | offloads[i].send;
 	if (f & BIT_ULL(VIRTIO_NET_F_GUEST_CSUM))
 		f |= BIT_ULL(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
+	if (setup->steering)
+		f |= BIT_ULL(VIRTIO_NET_F_RSS);
 	/* A driver that sees MQ without a control queue fails its probe; one pair needs no MQ. */
 	if (setup->pairs > 1)
 		f |= BIT_ULL(VIRTIO_NET_F_MQ);
@@ -87,6 +90,11 @@ int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint
 
 	if (!range_within(off, len, sizeof(space)))
 		return -EINVAL;
+	if (setup->steering) {
+		config.rss_max_key_size = STEERING_KEY;
+		config.rss_max_indirection_table_length = STEERING_TABLE;
+		config.supported_hash_types = STEERING_TYPES;
+	}
 	memcpy(config.mac, setup->mac, sizeof(config.mac));
 	memcpy(space, &config, sizeof(config));
 	memcpy(dst, space + off, len);

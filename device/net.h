@@ -26,6 +26,7 @@ struct net_setup {
 	uint16_t mtu;
 	uint8_t mac[6];
 	bool link_down;
+	bool steering; /* receive rings can be chosen by hash */
 };
 
 /* Rings of the device: two a pair, then the control queue. */

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 
 #include "device/guest.h"
+#include "lib/steering.h"
 #include "lib/tun.h"
 #include "lib/util.h"
 
@@ -157,6 +158,55 @@ static int pairs_set(struct net_ctrl *c, size_t len)
 	if (!n || n > c->setup->pairs)
 		return -EINVAL;
 	c->lifecycle->active = n; /* the broker is told in the next turn */
+	c->steer = false;	  /* as it likes again (5.1.6.5.5) */
+	return 0;
+}
+
+static uint16_t le16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
+/* types(4) mask(2) unclassified(2) table(2 each) transmit queues(2) key length(1) key (5.1.6.5.7)
+ */
+static int rss_parse(const struct net_ctrl *c, size_t len, struct steering_config *cfg,
+		     unsigned int *active)
+{
+	unsigned int entries = le16(c->data + 4) + 1u, pairs = c->setup->pairs;
+	const uint8_t *table = c->data + 8, *rest = table + 2ul * entries;
+
+	memcpy(&cfg->types, c->data, sizeof(cfg->types));
+	cfg->mask = (uint16_t)(entries - 1);
+	cfg->unclassified = le16(c->data + 6);
+	if ((cfg->types & ~STEERING_TYPES) || entries > STEERING_TABLE ||
+	    !is_power_of_two(entries) || len < 8 + 2ul * entries + 3)
+		return -EINVAL;
+	*active = max_of((unsigned int)le16(rest), cfg->unclassified + 1u);
+	for (unsigned int i = 0; i < entries; i++) {
+		cfg->table[i] = le16(table + 2ul * i);
+		*active = max_of(*active, cfg->table[i] + 1u);
+	}
+	if (!le16(rest) || *active > pairs || rest[2] > STEERING_KEY ||
+	    len != 8 + 2ul * entries + 3 + rest[2])
+		return -EINVAL;
+	memcpy(cfg->key, rest + 3, rest[2]);
+	return 0;
+}
+
+static int rss_set(struct net_ctrl *c, size_t len)
+{
+	struct steering_config cfg = { 0 };
+	unsigned int active = 0;
+	int rc = c->steering ? rss_parse(c, len, &cfg, &active) : -EOPNOTSUPP;
+
+	if (rc)
+		return rc;
+	c->steering->config[c->steering_next] = cfg;
+	/* Release: pairs with the eBPF program's read, whose addresses depend on it. */
+	__atomic_store_n(&c->steering->active, c->steering_next, __ATOMIC_RELEASE);
+	c->steering_next ^= 1;
+	c->steer = cfg.types;
+	c->lifecycle->active = active;
 	return 0;
 }
 
@@ -198,6 +248,7 @@ static const struct command {
 	{ CLASS_VLAN, 0, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_add },
 	{ CLASS_VLAN, 1, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_del },
 	{ CLASS_MQ, 0, VIRTIO_NET_F_MQ, 2, 2, pairs_set },
+	{ CLASS_MQ, 1, VIRTIO_NET_F_RSS, 13, NET_CTRL_DATA_MAX, rss_set },
 	{ CLASS_OFFLOADS, 0, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, 8, guest_offloads },
 };
 
@@ -309,6 +360,7 @@ static void forget(struct net_ctrl *c)
 	net_filter_default(&c->filter, c->mac);
 	publish(c);
 	c->lifecycle->active = c->setup->pairs;
+	c->steer = false;
 }
 
 /* A ring that nothing was ever taken from belongs to a driver that has said nothing yet: all
@@ -327,7 +379,7 @@ static void started(struct net_ctrl *c)
 }
 
 void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
-		   struct net_setup *setup, int tap)
+		   struct net_setup *setup, int tap, struct steering_page *steering)
 {
 	static _Thread_local struct memory_guard guard;
 
@@ -336,6 +388,7 @@ void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *
 	c->lifecycle = lifecycle;
 	c->setup = setup;
 	c->tap = tap;
+	c->steering = steering;
 	worker->pair.control = c;
 	memcpy(c->mac, setup->mac, sizeof(c->mac));
 	forget(c);
@@ -345,6 +398,16 @@ void net_ctrl_features(struct net_ctrl *c, uint64_t features)
 {
 	if (!(features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ)))
 		forget(c);
+}
+
+bool net_ctrl_tell(struct net_ctrl *c)
+{
+	if (c->steer == c->steer_told)
+		return true;
+	if (orders_steer(c->lifecycle->orders, c->steer) == -EAGAIN)
+		return false;
+	c->steer_told = c->steer;
+	return true;
 }
 
 bool net_ctrl_poll(const struct net_ctrl *c, struct pollfd fds[NET_CTRL_FDS])

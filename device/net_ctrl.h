@@ -14,6 +14,8 @@
 #include "device/net_filter.h"
 #include "lib/clock.h"
 
+struct steering_page;
+
 #define NET_CTRL_FDS	  2	/* to poll: its mailbox, its kick */
 #define NET_CTRL_POLL_MS  10	/* without a kick descriptor it is looked at this often */
 #define NET_CTRL_DATA_MAX 65536 /* bytes of a command behind class and command */
@@ -22,8 +24,11 @@ struct net_ctrl {
 	struct worker *worker; /* without a thread */
 	struct lifecycle *lifecycle;
 	struct net_setup *setup;
-	int tap;	/* borrowed: a queue for TUNSETOFFLOAD */
-	uint8_t mac[6]; /* what the administrator gave; a guest may take another */
+	int tap;			/* borrowed: a queue for TUNSETOFFLOAD */
+	uint8_t mac[6];			/* what the administrator gave; a guest may take another */
+	struct steering_page *steering; /* NULL: the broker has none; see lib/steering.h */
+	unsigned int steering_next;	/* which of its configurations to write next */
+	bool steer, steer_told; /* the page is in force: as it should be, as the broker knows */
 	struct net_filter filter;
 	struct allowance offloads; /* changes of the TAP's by the guest */
 	struct net_filter_box box; /* what the workers see of it */
@@ -32,13 +37,15 @@ struct net_ctrl {
 
 /* When a connection is served: everything passes, every pair is in use. */
 void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
-		   struct net_setup *setup, int tap);
+		   struct net_setup *setup, int tap, struct steering_page *steering);
 /* What to poll for; and whether its ring wants to be looked at without being asked. */
 bool net_ctrl_poll(const struct net_ctrl *c, struct pollfd fds[NET_CTRL_FDS]);
 /* Obeys lifecycle.c and serves the guest's commands, some at a time. True: there are more. */
 bool net_ctrl_ready(struct net_ctrl *c, const struct pollfd fds[NET_CTRL_FDS]);
 /* SET_FEATURES: without a control queue nothing that was ever said on one counts. */
 void net_ctrl_features(struct net_ctrl *c, uint64_t features);
+/* Tells the broker whether to steer, if it does not know. False: it does not listen now. */
+bool net_ctrl_tell(struct net_ctrl *c);
 /* Of these negotiated features, those in force. */
 uint64_t net_ctrl_effective(const struct net_ctrl *c, uint64_t features);
 

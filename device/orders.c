@@ -71,3 +71,10 @@ int orders_queue(struct orders *o, unsigned int pair, bool attach)
 
 	return o->sock < 0 ? 0 : channel_send(o->sock, &msg, NULL, 0);
 }
+
+int orders_steer(struct orders *o, bool on)
+{
+	struct channel_msg msg = { .type = CHANNEL_STEER, .steer = { .on = on } };
+
+	return o->sock < 0 ? 0 : channel_send(o->sock, &msg, NULL, 0);
+}

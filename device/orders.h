@@ -30,5 +30,7 @@ void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b);
 /* Asks for the TAP queue of a pair to be attached, or detached: only attached queues get frames
  * from the host. 0, or -EAGAIN: the broker is behind, ask again. */
 int orders_queue(struct orders *o, unsigned int pair, bool attach);
+/* Asks for receive rings to be chosen by the steering page. As orders_queue(). */
+int orders_steer(struct orders *o, bool on);
 
 #endif

@@ -36,6 +36,8 @@ static const struct channel_row {
 	[CHANNEL_STATS] = { "STATS", sizeof(struct channel_stats), 0, 0, CHANNEL_BROKER, ALWAYS },
 	[CHANNEL_QUEUE] = { "QUEUE", sizeof(struct channel_queue), 0, 0, CHANNEL_BROKER,
 			    IN(PHASE_SERVING) | IN(PHASE_ENDING) },
+	[CHANNEL_STEER] = { "STEER", sizeof(struct channel_steer), 0, 0, CHANNEL_BROKER,
+			    IN(PHASE_SERVING) | IN(PHASE_ENDING) },
 	[CHANNEL_EVENT] = { "EVENT", sizeof(struct channel_event), 0, 0, CHANNEL_BROKER,
 			    IN(PHASE_STARTING) | ALWAYS },
 	[CHANNEL_STOPPED] = { "STOPPED", 0, 0, 0, CHANNEL_BROKER,

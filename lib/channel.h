@@ -19,7 +19,7 @@
 
 #define CHANNEL_VERSION	  1
 #define CHANNEL_PAIRS_MAX 128 /* queue pairs of one device; a TAP has at most 256 queues */
-#define CHANNEL_FDS_MAX	  (1 + CHANNEL_PAIRS_MAX)
+#define CHANNEL_FDS_MAX	  (2 + CHANNEL_PAIRS_MAX)
 
 enum channel_phase {
 	PHASE_STARTING,
@@ -30,7 +30,7 @@ enum channel_phase {
 
 enum channel_type {
 	CHANNEL_SERVE,	   /* down: take this connection; fds: socket, then one TAP queue a pair, in
-			      order */
+			      order, then the page of lib/steering.h if `steering` */
 	CHANNEL_STOP,	   /* down: stop every ring, say STOPPED, exit 0 */
 	CHANNEL_ASK_STATS, /* down: answer with STATS of this ring */
 	CHANNEL_PING,	   /* down: answer with PONG of the same seq */
@@ -39,6 +39,7 @@ enum channel_type {
 	CHANNEL_PONG,	   /* up */
 	CHANNEL_STATS,	   /* up: answer to ASK_STATS, same seq; 0: a ring's last, before STOPPED */
 	CHANNEL_QUEUE,	   /* up: attach (1) or detach (0) the TAP queue of this pair */
+	CHANNEL_STEER,	   /* up: choose receive rings by what the page says (1), or do not (0) */
 	CHANNEL_EVENT,	   /* up: something for the log (lib/event.h) */
 	CHANNEL_STOPPED,   /* up: every ring is stopped; the device exits next */
 	CHANNEL_TYPES
@@ -47,6 +48,8 @@ enum channel_type {
 struct channel_serve {
 	uint32_t pairs;	       /* TAP queues that follow the socket, 1..CHANNEL_PAIRS_MAX */
 	uint32_t tap_offloads; /* TUN_F_* that the TAP takes, as probed by the broker */
+	uint32_t steering;     /* 1: one more descriptor, to write the steering page by */
+	uint32_t reserved;
 };
 struct channel_link {
 	uint32_t up; /* 1: frames may pass */
@@ -71,6 +74,10 @@ struct channel_queue {
 	uint32_t pair;
 	uint32_t attach;
 };
+struct channel_steer {
+	uint32_t on;
+	uint32_t reserved;
+};
 struct channel_event {
 	uint32_t code; /* enum event_code */
 	uint32_t reserved;
@@ -88,6 +95,7 @@ struct channel_msg {
 		struct channel_ask_stats ask_stats;
 		struct channel_stats stats;
 		struct channel_queue queue;
+		struct channel_steer steer;
 		struct channel_event event;
 	};
 };

@@ -38,6 +38,7 @@
 #define VIRTIO_NET_F_CTRL_RX_EXTRA	 20
 #define VIRTIO_NET_F_MQ			 22
 #define VIRTIO_NET_F_CTRL_MAC_ADDR	 23
+#define VIRTIO_NET_F_RSS		 60
 #define VIRTIO_NET_F_GUEST_USO4		 54
 #define VIRTIO_NET_F_GUEST_USO6		 55
 #define VIRTIO_NET_F_HOST_USO		 56
@@ -134,10 +135,15 @@ struct net_config {
 	uint16_t status;
 	uint16_t max_virtqueue_pairs;
 	uint16_t mtu;
+	uint32_t speed; /* this and the next only with SPEED_DUPLEX */
+	uint8_t duplex;
+	uint8_t rss_max_key_size; /* this and the next two only with RSS or HASH_REPORT */
+	uint16_t rss_max_indirection_table_length;
+	uint32_t supported_hash_types;
 };
 
 static_assert(sizeof(struct virtq_desc) == 16 && sizeof(struct virtq_packed_desc) == 16 &&
-		      sizeof(struct net_hdr) == 12 && sizeof(struct net_config) == 12,
+		      sizeof(struct net_hdr) == 12 && sizeof(struct net_config) == 24,
 	      "layouts of the specification");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are used as they lie in memory");
 

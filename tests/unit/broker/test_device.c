@@ -179,7 +179,7 @@ static void serve(void)
 			 0);
 	peer = ends[1];
 	fcntl(peer, F_SETFL, 0);
-	assert_int_equal(device_serve(&device, ends[0], queues, 7), 0);
+	assert_int_equal(device_serve(&device, ends[0], queues, 7, -1), 0);
 }
 
 static void answer_ping(void)
