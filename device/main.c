@@ -148,13 +148,12 @@ static void confine(struct channel_ready *ready)
 }
 
 /* Takes over socket and TAP queues: what a connection brings. */
-static void serve(int sock, const int *taps, struct steering_page *steering)
+static void serve(int sock, const int *taps)
 {
 	lifecycle_init(&lifecycle, &options.net, &orders, workers);
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.tap = options.taps[i] = taps[i];
-	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0],
-		      steering);
+	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0]);
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.rules = &control.box;
 	session = (struct session){ .lifecycle = &lifecycle,
@@ -254,15 +253,15 @@ static void end_when_stopped(void)
 }
 
 /* The page in which the guest's choice of receive rings is written; the mapping is all that is kept
- * of the descriptor. NULL: the choice is not offered. */
-static struct steering_page *steering_map(int fd)
+ * of the descriptor. Without it the choice is not offered. */
+static void steering_map(int fd)
 {
 	void *page = mmap(NULL, sizeof(struct steering_page), PROT_READ | PROT_WRITE,
 			  MAP_SHARED | MAP_NORESERVE, fd, 0);
 
 	fd_close(&fd);
-	options.net.steering = page != MAP_FAILED;
-	return page == MAP_FAILED ? NULL : page;
+	if (page != MAP_FAILED)
+		net_ctrl_steering(&control, page);
 }
 
 static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
@@ -274,8 +273,9 @@ static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
 		if (nfds != options.net.pairs + 1 + !!msg->serve.steering)
 			leave(EXIT_FAILED);
 		options.net.tap_offloads = msg->serve.tap_offloads;
-		serve(fds[0], fds + 1,
-		      msg->serve.steering ? steering_map(fds[options.net.pairs + 1]) : NULL);
+		serve(fds[0], fds + 1);
+		if (msg->serve.steering)
+			steering_map(fds[options.net.pairs + 1]);
 		break;
 	case CHANNEL_STOP:
 		end_begin();
@@ -434,7 +434,7 @@ int main(int argc, char **argv)
 	confine(&ready);
 	must(STEP_READY, orders_ready(&orders, &ready));
 	if (options.socket >= 0)
-		serve(fd_take(&options.socket), options.taps, NULL);
+		serve(fd_take(&options.socket), options.taps);
 	for (;;)
 		turn();
 }

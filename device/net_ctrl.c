@@ -174,6 +174,7 @@ static int rss_parse(const struct net_ctrl *c, size_t len, struct steering_confi
 {
 	unsigned int entries = le16(c->data + 4) + 1u, pairs = c->setup->pairs;
 	const uint8_t *table = c->data + 8, *rest = table + 2ul * entries;
+	size_t need;
 
 	memcpy(&cfg->types, c->data, sizeof(cfg->types));
 	cfg->mask = (uint16_t)(entries - 1);
@@ -186,8 +187,10 @@ static int rss_parse(const struct net_ctrl *c, size_t len, struct steering_confi
 		cfg->table[i] = le16(table + 2ul * i);
 		*active = max_of(*active, cfg->table[i] + 1u);
 	}
+	need = 8 + 2ul * entries + 3 + rest[2];
+	/* Newer Linux (7.2 was seen) sends its structure with the byte that pads it. */
 	if (!le16(rest) || *active > pairs || rest[2] > STEERING_KEY ||
-	    len != 8 + 2ul * entries + 3 + rest[2])
+	    (len != need && len != need + 1))
 		return -EINVAL;
 	memcpy(cfg->key, rest + 3, rest[2]);
 	return 0;
@@ -379,7 +382,7 @@ static void started(struct net_ctrl *c)
 }
 
 void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
-		   struct net_setup *setup, int tap, struct steering_page *steering)
+		   struct net_setup *setup, int tap)
 {
 	static _Thread_local struct memory_guard guard;
 
@@ -388,10 +391,15 @@ void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *
 	c->lifecycle = lifecycle;
 	c->setup = setup;
 	c->tap = tap;
-	c->steering = steering;
 	worker->pair.control = c;
 	memcpy(c->mac, setup->mac, sizeof(c->mac));
 	forget(c);
+}
+
+void net_ctrl_steering(struct net_ctrl *c, struct steering_page *page)
+{
+	c->steering = page;
+	c->setup->steering = page;
 }
 
 void net_ctrl_features(struct net_ctrl *c, uint64_t features)

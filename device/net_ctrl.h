@@ -37,7 +37,9 @@ struct net_ctrl {
 
 /* When a connection is served: everything passes, every pair is in use. */
 void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *lifecycle,
-		   struct net_setup *setup, int tap, struct steering_page *steering);
+		   struct net_setup *setup, int tap);
+/* Receive-side scaling can be had, by writing this page. */
+void net_ctrl_steering(struct net_ctrl *c, struct steering_page *page);
 /* What to poll for; and whether its ring wants to be looked at without being asked. */
 bool net_ctrl_poll(const struct net_ctrl *c, struct pollfd fds[NET_CTRL_FDS]);
 /* Obeys lifecycle.c and serves the guest's commands, some at a time. True: there are more. */

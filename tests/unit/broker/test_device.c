@@ -27,7 +27,8 @@
 static struct {
 	int ready, serves, queue, stats, gone;
 	unsigned pair;
-	bool attach;
+	bool attach, steer;
+	int steers;
 	struct channel_stats told;
 	int stats_answer;
 	enum device_state from;
@@ -53,6 +54,13 @@ static void on_queue(void *arg, struct device *device, unsigned pair, bool attac
 	heard.attach = attach;
 }
 
+static void on_steer(void *arg, struct device *from, bool on)
+{
+	(void)arg, (void)from;
+	heard.steers++;
+	heard.steer = on;
+}
+
 static int on_stats(void *arg, struct device *device, const struct channel_stats *stats)
 {
 	(void)arg, (void)device;
@@ -68,7 +76,8 @@ static void on_gone(void *arg, struct device *device, enum device_state from)
 	heard.from = from;
 }
 
-static const struct device_owner owner = { on_ready, on_serves, on_queue, on_stats, on_gone };
+static const struct device_owner owner = { on_ready, on_serves, on_queue,
+					   on_steer, on_stats,	on_gone };
 
 /* A device in a loop of its own; `end` is the device's end of the channel, `peer` the front-end. */
 static struct loop loop;
@@ -411,6 +420,26 @@ static void test_queue_by_index(void **state)
 	}
 }
 
+static void test_steering_is_on_or_off(void **state)
+{
+	const struct {
+		uint32_t on;
+		bool good;
+	} asks[] = { { 1, true }, { 0, true }, { 2, false }, { UINT32_MAX, false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		begin(state);
+		reach(DEVICE_SERVING);
+		say((struct channel_msg){ .type = CHANNEL_STEER, .steer = { asks[i].on } });
+		assert_int_equal(heard.steers, asks[i].good);
+		if (asks[i].good)
+			assert_int_equal(heard.steer, asks[i].on);
+		else
+			assert_killed(DEVICE_SERVING);
+		finish(state);
+	}
+}
+
 static void test_stopped_twice(void **state)
 {
 	(void)state;
@@ -565,6 +594,7 @@ int main(void)
 		CASE(test_stats_that_cannot_be),
 		CASE(test_closing_accounts),
 		cmocka_unit_test(test_queue_by_index),
+		cmocka_unit_test(test_steering_is_on_or_off),
 		CASE(test_stopped_twice),
 		CASE(test_events_are_bounded),
 		CASE(test_silent_after_serve),

@@ -137,6 +137,12 @@ int tap_queue_set(struct tap *tap, unsigned pair, bool attach)
 	return 0;
 }
 
+int tap_steer(struct tap *tap, bool on)
+{
+	tap->steered = on;
+	return 0;
+}
+
 unsigned tap_queues_attached(const struct tap *tap)
 {
 	return tap->attached[0] + tap->attached[1];

@@ -30,7 +30,7 @@ static int begin(void **state)
 	setup = (struct net_setup){ .pairs = PAIRS };
 	memcpy(setup.mac, given, 6);
 	lifecycle = (struct lifecycle){ .setup = &setup, .features = ALL };
-	net_ctrl_init(&ctrl, &worker, &lifecycle, &setup, stage.pair.tap, NULL);
+	net_ctrl_init(&ctrl, &worker, &lifecycle, &setup, stage.pair.tap);
 	stage.pair.control = &ctrl;
 	head = 0;
 	return 0;
