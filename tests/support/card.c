@@ -94,7 +94,8 @@ static int receive(struct card *card, void *buf, size_t len, int *fds, size_t *n
 
 		if (wait_readable(card))
 			return -ETIMEDOUT;
-		n = fd_recv(card->sock, (char *)buf + have, len - have, fds + *nfds, &more);
+		n = fd_recv(card->sock, (char *)buf + have, len - have, fds ? fds + *nfds : NULL,
+			    &more);
 		if (n <= 0 && n != -EAGAIN)
 			return n ? (int)n : -ECONNRESET;
 		*nfds += more;

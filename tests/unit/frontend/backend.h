@@ -100,7 +100,8 @@ static inline bool backend_receive(int sock, void *buf, size_t len, int *fds, si
 	while (have < len) {
 		size_t more = room - *nfds;
 		struct pollfd p = { .fd = sock, .events = POLLIN };
-		ssize_t n = fd_recv(sock, (char *)buf + have, len - have, fds + *nfds, &more);
+		ssize_t n = fd_recv(sock, (char *)buf + have, len - have, fds ? fds + *nfds : NULL,
+				    &more);
 
 		if (n == -EAGAIN) {
 			poll(&p, 1, 1000);
