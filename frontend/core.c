@@ -402,13 +402,14 @@ static void snapshot(struct core *c, enum command_kind kind)
 	c->lifecycle.nqueues = 0;
 	c->lifecycle.features = c->regs.driver_features & c->backend_features;
 	for (unsigned int i = 0; i < c->nqueues; i++) {
+		uint32_t base = kind == COMMAND_START ? c->queues[i].base : base_first(c);
+
 		if (!c->regs.queues[i].enabled)
 			continue;
-		c->snapshot[c->lifecycle.nqueues++] =
-			kind == COMMAND_STOP ? (struct client_queue){ .index = i }
-					     : queue_setup(c, i,
-							   kind == COMMAND_START ? c->queues[i].base
-										 : base_first(c));
+		if (kind == COMMAND_STOP)
+			c->snapshot[c->lifecycle.nqueues++] = (struct client_queue){ .index = i };
+		else
+			c->snapshot[c->lifecycle.nqueues++] = queue_setup(c, i, base);
 	}
 }
 

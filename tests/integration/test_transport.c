@@ -7,9 +7,11 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/channel.h"
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "tests/support/card.h"
@@ -187,6 +189,70 @@ static void a_device_moves_to_another_process(void **state)
 	orderly();
 }
 
+/* As a broker starts it: confined first, sockets later. */
+static void a_broker_brings_both_sockets(void **state)
+{
+	struct program_start start = { .args = { "/usr/bin/setpriv", "--reuid=65431",
+						 "--regid=65431", "--clear-groups",
+						 "--bounding-set=-all", "--inh-caps=-all",
+						 "--no-new-privs", NULL, "--channel-fd=3" } };
+	struct channel_msg msg = { .type = CHANNEL_SERVE, .serve = { .pairs = 1 } };
+	char path[256];
+	int channel[2], vmm[2], fd = open(filter, O_RDONLY | O_CLOEXEC), brought[2];
+	size_t none = 0;
+	struct program second;
+	struct peer backend;
+	struct pollfd p;
+
+	(void)state;
+	card_close(&card);
+	assert_int_equal(0, program_stop(&transport));
+	rig_settled(&rig);
+	assert_ok(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel));
+	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vmm));
+	start.args[7] = program_path("airlock-vfio-user", path, sizeof(path));
+	start.args[9] = "--filter-fd=transport:4";
+	start.fds[0] = channel[1];
+	start.fds[1] = fd;
+	start.nfds = 2;
+	assert_ok(program_run(&second, &start));
+	close(channel[1]);
+	p = (struct pollfd){ .fd = channel[0], .events = POLLIN };
+	assert_int_equal(1, poll(&p, 1, 5000));
+	assert_int_equal(
+		1, channel_recv(channel[0], CHANNEL_BROKER, PHASE_STARTING, &msg, NULL, &none));
+	assert_int_equal(CHANNEL_READY, msg.type);
+	assert_int_equal(2, msg.ready.threads);
+	rig_connect(&rig, &backend);
+	brought[0] = vmm[1];
+	brought[1] = backend.sock;
+	msg = (struct channel_msg){ .type = CHANNEL_SERVE, .serve = { .pairs = 1 } };
+	assert_ok(channel_send(channel[0], &msg, brought, 2));
+	close(vmm[1]);
+	peer_close(&backend);
+	assert_ok(card_adopt(&card, vmm[0]));
+	assert_ok(card_plug(&card, &guest));
+	assert_int_equal(RUNNING, card_drive(&card, &guest));
+	rig_exchange(&rig, &guest, 0);
+	msg = (struct channel_msg){ .type = CHANNEL_PING, .seq = 9 };
+	assert_ok(channel_send(channel[0], &msg, NULL, 0));
+	assert_int_equal(1, poll(&p, 1, 5000));
+	assert_int_equal(
+		1, channel_recv(channel[0], CHANNEL_BROKER, PHASE_SERVING, &msg, NULL, &none));
+	assert_int_equal(CHANNEL_PONG, msg.type);
+	assert_int_equal(9, msg.seq);
+	msg = (struct channel_msg){ .type = CHANNEL_STOP };
+	assert_ok(channel_send(channel[0], &msg, NULL, 0));
+	assert_int_equal(0, program_wait(&second, 5000));
+	program_free(&second);
+	close(channel[0]);
+	close(fd);
+	card_close(&card);
+	unlink(socket_path);
+	rig_settled(&rig);
+	rig_stop(&rig);
+}
+
 static void it_refuses_to_run_as_root(void **state)
 {
 	struct program_start start = {
@@ -241,6 +307,7 @@ int main(void)
 		TEST(a_back_end_that_hangs_is_given_up),
 		TEST(the_vmm_leaves_and_comes_back),
 		TEST(a_device_moves_to_another_process),
+		TEST(a_broker_brings_both_sockets),
 		cmocka_unit_test(it_refuses_to_run_as_root),
 		cmocka_unit_test(usage_errors),
 	};

@@ -140,18 +140,23 @@ static int tell(struct card *card, uint16_t command, const void *payload, size_t
 	return card_ask(card, command, payload, size, fds, nfds, NULL, NULL, NULL);
 }
 
-int card_connect(struct card *card, const char *socket_path)
+int card_adopt(struct card *card, int sock)
 {
 	static const char version[] = "\0\0\1\0{\"capabilities\":{\"max_msg_fds\":16}}";
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
 
-	*card = (struct card){ .sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
-			       .changed = -1 };
-	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
-	if (card->sock < 0 || connect(card->sock, (struct sockaddr *)&address, sizeof(address)))
-		return -errno;
-	card->changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	*card = (struct card){ .sock = sock, .changed = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
 	return tell(card, VERSION, version, sizeof(version), NULL, 0);
+}
+
+int card_connect(struct card *card, const char *socket_path)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
+	if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)))
+		return -errno;
+	return card_adopt(card, sock);
 }
 
 void card_close(struct card *card)

@@ -28,8 +28,9 @@ struct card {
  * the compiled policy, NULL: none. Waits until it listens. */
 int card_program(struct program *p, const char *socket, const char *backend, const char *filter);
 
-/* The connection and its version. */
+/* The connection and its version; adopt: one that is there already, the card's from then on. */
 int card_connect(struct card *card, const char *socket);
+int card_adopt(struct card *card, int sock);
 void card_close(struct card *card);
 /* Any message; *len: room in reply, then the payload that came. */
 int card_ask(struct card *card, uint16_t command, const void *payload, size_t size, const int *fds,
