@@ -26,7 +26,7 @@ struct monitor_options {
 	struct tap *tap;
 	struct frontends *frontends;
 	struct notify *notify;
-	const struct link *link; /* NULL: devices are not told */
+	const struct link *link;     /* NULL: devices are not told */
 	const struct denial *denial; /* NULL: denied calls stay unnamed */
 	const struct policies *policies;
 	const struct privilege_state *privilege;
