@@ -20,9 +20,12 @@ gbit() { awk -v mode="$1" -v way="$2=" '$1 == mode { for (i = 2; i <= NF; i++) i
 echo "Airlock: booting a Linux guest on a network device that a jailed process serves ..."
 start_broker || exit 1
 start_web
-printf '#!/bin/sh\nexec >%s/look.log 2>&1\n' "$run" >"$run/look"
-printf '"%s/airlock-ctl" --control="%s/control.sock" %s >"%s/%s"\n' \
-	"$AIRLOCK_BIN" "$run" sandbox "$run" sandbox "$AIRLOCK_BIN" "$run" stats "$run" stats >>"$run/look"
+cat >"$run/look" <<-LOOK
+	#!/bin/sh
+	for verb in sandbox stats; do
+		"$AIRLOCK_BIN/airlock-ctl" --control="$run/control.sock" \$verb >"$run/\$verb"
+	done
+LOOK
 chmod +x "$run/look"
 
 run_guest "$here/tour.sh" 60 1 >"$run/result" || { cat "$run/result" "$run/broker.log" >&2; exit 1; }

@@ -41,8 +41,17 @@ start_web() {
 		and may make no system call but those that its policy names.
 	PAGE
 	head -c 3000000 /dev/urandom >"$www/large"
-	printf '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\ncat >%s/posted\nsha256sum <%s/posted\n' "$run" "$run" >"$www/cgi-bin/post"
-	printf '#!/bin/sh\nprintf "Content-Type: text/plain\\r\\n\\r\\n"\n[ ! -x %s/look ] || %s/look\n' "$run" "$run" >"$www/cgi-bin/look"
+	cat >"$www/cgi-bin/post" <<-CGI
+		#!/bin/sh
+		printf 'Content-Type: text/plain\r\n\r\n'
+		cat >$run/posted
+		sha256sum <$run/posted
+	CGI
+	cat >"$www/cgi-bin/look" <<-CGI
+		#!/bin/sh
+		printf 'Content-Type: text/plain\r\n\r\n'
+		[ ! -x $run/look ] || $run/look
+	CGI
 	chmod +x "$www"/cgi-bin/*
 	busybox httpd -f -p 80 -h "$www" &
 	"$flow" serve 5001 2>"$run/flow.log" &
@@ -68,7 +77,6 @@ run_guest() {
 	shift 3
 	make_initrd "$script" || return
 	net="-chardev socket,id=c,path=$run/net.sock -netdev vhost-user,id=n,chardev=c,queues=$pairs"
-	[ -z "${PLAIN_TAP:-}" ] || net="-netdev tap,id=n,ifname=guest0,script=no,downscript=no"
 	# shellcheck disable=SC2086 # options of their own
 	timeout -k 5 "$seconds" qemu-system-x86_64 -accel tcg,thread=multi -cpu max,-erms -smp "$pairs" -m 256M \
 		-object memory-backend-memfd,id=m,size=256M,share=on -machine q35,memory-backend=m,usb=off,sata=off,smbus=off \

@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the guest does in `make demo` and `make check`: takes its addresses, fetches a page and a large file, posts one
-# back, moves TCP up, down and both ways at once, and lets the host look at its device. SECONDS of each stream: first line.
+# back, moves TCP up, down and both ways at once for so many seconds, and lets the host look at its device.
 seconds=2
 set -e
 host=10.9.0.1
