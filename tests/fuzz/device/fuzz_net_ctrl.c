@@ -10,6 +10,7 @@
 #include <sys/ioctl.h>
 
 #include "device/net_ctrl.h"
+#include "lib/steering.h"
 #include "lib/tun.h"
 
 #define REGION 32768
@@ -28,6 +29,7 @@ static struct worker worker;
 static struct lifecycle lifecycle;
 static struct net_setup setup;
 static struct net_ctrl control;
+static struct steering_page page;
 
 static void require(bool condition)
 {
@@ -51,6 +53,17 @@ int ioctl(int fd, unsigned long request, ...)
 	require(!(set & TUN_F_TSO_ECN) || (set & tso));
 	require(!(set & uso) || (set & uso) == uso);
 	return 0;
+}
+
+/* Frames go to pairs that there are. */
+static void check_steering(void)
+{
+	const struct steering_config *cfg = &page.config[page.active];
+
+	require(page.active <= 1 && cfg->mask < STEERING_TABLE && cfg->unclassified < PAIRS);
+	for (unsigned int i = 0; i <= cfg->mask; i++)
+		require(cfg->table[i] < PAIRS);
+	require(!(cfg->types & ~STEERING_TYPES));
 }
 
 static void start(const uint8_t *head)
@@ -80,11 +93,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 12)
 		return 0;
-	setup = (struct net_setup){ .pairs = PAIRS, .tap_offloads = 0x7f, .mac = { 2 } };
+	setup = (struct net_setup){
+		.pairs = PAIRS, .tap_offloads = 0x7f, .mac = { 2 }, .steering = true
+	};
 	lifecycle = (struct lifecycle){ .setup = &setup, .active = PAIRS };
 	memcpy(&lifecycle.features, data + 1, sizeof(lifecycle.features));
 	lifecycle.features &= net_features(&setup);
 	net_ctrl_init(&control, &worker, &lifecycle, &setup, -1);
+	memset(&page, 0, sizeof(page));
+	control.steering_next = 0;
+	control.offloads = (struct allowance){ 0 };
+	net_ctrl_steering(&control, &page);
 	memset(bytes, 0, sizeof(bytes));
 	memcpy(bytes, data + 12, size - 12 < sizeof(bytes) ? size - 12 : sizeof(bytes));
 	start(data);
@@ -96,5 +115,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(rc == 0 || rc == -EINVAL || rc == -EFAULT || rc == -ELOOP);
 	require(lifecycle.active >= 1 && lifecycle.active <= PAIRS && !(setup.mac[0] & 1));
 	require(!(control.filter.offloads_off & ~lifecycle.features));
+	check_steering();
 	return 0;
 }
