@@ -150,6 +150,18 @@ static void frame_arrives(uint32_t len, uint8_t seed)
 	assert_int_equal(NET_HDR_LEN + len, send(served.wires[0], packet, NET_HDR_LEN + len, 0));
 }
 
+/* One that finds too few buffers. */
+static void frame_is_held(uint32_t len, uint8_t seed)
+{
+	const uint64_t *held = &served.workers[0].pair.queues[PAIR_RX].stats.held;
+	const uint64_t before = __atomic_load_n(held, __ATOMIC_RELAXED);
+
+	frame_arrives(len, seed);
+	for (int i = 0; i < 2000 && __atomic_load_n(held, __ATOMIC_RELAXED) == before; i++)
+		usleep(1000);
+	assert_int_equal(before + 1, __atomic_load_n(held, __ATOMIC_RELAXED));
+}
+
 static void buffers(uint16_t first, unsigned int n)
 {
 	for (uint16_t i = first; i < first + n; i++)
@@ -173,15 +185,13 @@ static void held_frame_moves(void **state)
 	start_ring(1);
 	used = &stage.driver[0].used->idx;
 	buffers(0, 2);
-	frame_arrives(4000, 9); /* four buffers with its header */
-	for (int i = 0; i < 2000 && !served.workers[0].pair.rx.held_len; i++)
-		usleep(1000);
-	assert_int_equal(4000, served.workers[0].pair.rx.held_len);
+	frame_is_held(4000, 9); /* four buffers with its header */
 	assert_int_equal(0, *used);
 	assert_int_equal(0, pipe2(pair, O_CLOEXEC));
 	assert_int_equal(0x101, transfer(TRANSFER_SAVE, dup(pair[1]))); /* rings run */
 	assert_int_equal(0, stop(0));
 	assert_int_equal(0, stop(1));
+	assert_int_equal(4000, served.workers[0].pair.rx.held_len);
 	assert_int_equal(0x100, transfer(TRANSFER_SAVE, pair[1]));
 	assert_int_equal(0, transfer_checked());
 	n = read(pair[0], saved, sizeof(saved));
@@ -209,6 +219,7 @@ static void held_frame_moves(void **state)
 	for (uint32_t i = 0; i < 4000; i++)
 		assert_int_equal((uint8_t)(9 + i * 7 + (i >> 8)),
 				 (uint8_t)served.guest[0][0x300000 + NET_HDR_LEN + i]);
+	assert_int_equal(4, stop(0));
 	assert_int_equal(0, served.workers[0].pair.rx.held_len);
 }
 
@@ -218,16 +229,15 @@ static void held_frame_survives_the_log(void **state)
 	(void)state;
 	bring_up();
 	buffers(0, 2);
-	frame_arrives(4000, 9);
-	for (int i = 0; i < 2000 && !served.workers[0].pair.rx.held_len; i++)
-		usleep(1000);
+	frame_is_held(4000, 9);
 	stop(0);
 	stop(1);
 	assert_int_equal(0, tell_u64(VU_SET_FEATURES, FEATURES | LOG));
-	start_ring(0);
 	assert_int_equal(4000, served.workers[0].pair.rx.held_len);
+	start_ring(0);
 	buffers(2, 2);
-	for (int i = 0; i < 2000 && stage.driver[0].used->idx != 4; i++)
+	for (int i = 0;
+	     i < 2000 && __atomic_load_n(&stage.driver[0].used->idx, __ATOMIC_ACQUIRE) != 4; i++)
 		usleep(1000);
 	assert_int_equal(4, stage.driver[0].used->idx);
 }
