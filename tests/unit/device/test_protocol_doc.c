@@ -100,10 +100,12 @@ static void features(void **state)
 	uint64_t bits = offered("## Features of the device", 0);
 
 	(void)state;
+	served.setup.steering = true;
 	assert_int_equal(net_features(&served.setup), bits);
 	served.setup.pairs = 1;
 	assert_int_equal(net_features(&served.setup), bits & ~BIT_ULL(VIRTIO_NET_F_MQ));
 	served.setup.pairs = PAIRS;
+	served.setup.steering = false;
 }
 
 static void ring_table(void **state)
