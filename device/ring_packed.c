@@ -33,7 +33,7 @@ static uint16_t with_wrap(uint16_t at, bool wrap)
 /* Wrap counters begin at 1 (2.8.1), but user-mode-linux's front-end says 0 for a fresh ring. In a
  * ring that has really come round to counter 0, slot 0 was last written under counter 1, and bears
  * its marks; so does it in a fresh ring whose driver has been quicker than its front-end, but there
- * no device has ever written its event words. */
+ * no device has ever written its event words, which packed_arm() leaves other than zero. */
 static bool fresh(const struct ring *ring)
 {
 	const struct virtq_packed_event *device = ring->cfg.used;
@@ -173,6 +173,9 @@ bool packed_arm(struct ring *ring)
 		/* Release: the driver must not see the new flags with the old position. */
 		guest_store16_release(&device->flags, PACKED_EVENT_DESC);
 	} else {
+		/* Says nothing to the driver, but to fresh() that a device was here: slot 0 may be
+		 * the middle of a chain, which keeps the driver's marks alone. */
+		guest_store16(&device->off_wrap, PACKED_WRAP);
 		guest_store16(&device->flags, PACKED_EVENT_ENABLE);
 	}
 	used_wrote(ring, device, sizeof(*device));

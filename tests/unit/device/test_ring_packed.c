@@ -302,6 +302,30 @@ static void base_of_a_fresh_ring(void **state)
 	}
 }
 
+/* A chain that wraps leaves slot 0 with the driver's marks alone, as a quick driver of a fresh ring
+ * does: what the device's event words say after it has run tells the two apart. */
+static void a_ring_that_ran_is_not_fresh(void **state)
+{
+	static const bool last_armed[] = { true, false };
+
+	(void)state;
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(last_armed); i++) {
+		struct ring_config cfg;
+
+		print_message("# row %zu\n", i);
+		open_at(SIZE, AT(1, true), i & 1 ? EVENTS : 0);
+		ring_arm(&ring);
+		if (!last_armed[i / 2])
+			ring_disarm(&ring);
+		cfg = ring.cfg;
+		cfg.base = 0;
+		descs[0].flags = DESC_F_AVAIL;
+		ring_init(&ring, &cfg, stage.mem);
+		assert_int_equal(BASE(0, false), ring_base(&ring));
+		stage_close();
+	}
+}
+
 /* 2.8.14: an interrupt when the wanted slot was used in this batch. */
 static void interrupts(void **state)
 {
@@ -375,6 +399,7 @@ int main(void)
 		cmocka_unit_test(more_chains_than_the_ring_has),
 		cmocka_unit_test(two_halves_of_a_base),
 		cmocka_unit_test(base_of_a_fresh_ring),
+		cmocka_unit_test(a_ring_that_ran_is_not_fresh),
 		cmocka_unit_test(interrupts),
 		cmocka_unit_test(notifications),
 	};
