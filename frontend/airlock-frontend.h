@@ -30,6 +30,12 @@ enum airlock_policy {
 	AIRLOCK_DEFER, /* it, and register accesses behind it, complete later, in order */
 	AIRLOCK_PEND   /* it completes at once; STATUS shows when it took effect */
 };
+/* A network back-end that offers CTRL_VQ may serve its ring, or leave that to the VMM. */
+enum airlock_control {
+	AIRLOCK_CONTROL_AUTO, /* shown where the back-end has exactly one ring more than `queues` */
+	AIRLOCK_CONTROL_ON,
+	AIRLOCK_CONTROL_OFF
+};
 /* Numbered as VFIO does. */
 enum airlock_region {
 	AIRLOCK_BAR0 = 0, /* virtio-mmio: the only one */
@@ -58,11 +64,11 @@ struct airlock_shm {
 struct airlock_options {
 	enum airlock_bus bus;
 	enum airlock_policy policy;
-	uint16_t device;    /* virtio device number; 1 is net */
-	uint16_t queues;    /* 1..AIRLOCK_QUEUES_MAX */
-	bool control_queue; /* net: one more, where the back-end offers CTRL_VQ; it must serve it */
-	uint16_t queue_size;	  /* largest ring, a power of two up to 32768 */
-	uint16_t config_length;	  /* of the device configuration space, 0..AIRLOCK_CONFIG_MAX */
+	uint16_t device;	      /* virtio device number; 1 is net */
+	uint16_t queues;	      /* 1..AIRLOCK_QUEUES_MAX */
+	enum airlock_control control; /* net: one more, for control */
+	uint16_t queue_size;	      /* largest ring, a power of two up to 32768 */
+	uint16_t config_length;	      /* of the device configuration space, 0..AIRLOCK_CONFIG_MAX */
 	const void *config;	  /* shown where the back-end keeps none of its own; else NULL */
 	uint64_t config_features; /* that come with `config`, e.g. VIRTIO_NET_F_MAC */
 	bool notification_data;	  /* offer VIRTIO_F_NOTIFICATION_DATA */

@@ -778,16 +778,30 @@ static int event_make(int *fd)
 	return *fd < 0 ? -errno : 0;
 }
 
-static unsigned int queues_most(const struct core *c)
+unsigned int core_queues_most(const struct airlock_options *o)
 {
-	return c->options.queues + c->options.control_queue;
+	bool control = o->device == DEVICE_NET && o->control != AIRLOCK_CONTROL_OFF;
+
+	return o->queues + control;
+}
+
+/* Many offer CTRL_VQ for their VMM to serve, and a driver would wait for its answer for ever. Who
+ * counts its ring is likely to serve it. */
+static bool control_shown(const struct core *c, uint64_t rings)
+{
+	if (c->options.device != DEVICE_NET ||
+	    !(c->backend_features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ)))
+		return false;
+	if (c->options.control == AIRLOCK_CONTROL_AUTO)
+		return rings == c->options.queues + 1u;
+	return c->options.control == AIRLOCK_CONTROL_ON;
 }
 
 static int queues_make(struct core *c)
 {
 	int rc = 0;
 
-	for (unsigned int i = 0; !rc && i < queues_most(c); i++) {
+	for (unsigned int i = 0; !rc && i < core_queues_most(&c->options); i++) {
 		rc = event_make(&c->queues[i].kick);
 		if (!rc)
 			rc = event_make(&c->queues[i].call);
@@ -814,8 +828,7 @@ static int learn(struct core *c)
 	if (c->lifecycle.result)
 		return c->lifecycle.result;
 	c->backend_features = c->lifecycle.offered;
-	c->control_queue =
-		c->options.control_queue && (c->backend_features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ));
+	c->control_queue = control_shown(c, c->lifecycle.rings);
 	c->offered = features_offered(c, c->lifecycle.has_config);
 	if (!(c->offered & BIT_ULL(VIRTIO_F_VERSION_1)))
 		return -EPROTONOSUPPORT;

@@ -128,6 +128,8 @@ static inline struct core_access *core_access_of(struct airlock_access *a)
 	return (struct core_access *)a->internal;
 }
 
+/* What there may be at most, the control queue among them. */
+unsigned int core_queues_most(const struct airlock_options *o);
 int core_open(struct core *c, const struct decoder *decoder);
 int core_connect(struct core *c);
 void core_close(struct core *c);

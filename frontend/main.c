@@ -203,7 +203,7 @@ static void device_open(void)
 		.policy = AIRLOCK_DEFER,
 		.device = DEVICE_NET,
 		.queues = (uint16_t)(2 * options.pairs),
-		.control_queue = options.control_queue,
+		.control = options.control,
 		.queue_size = (uint16_t)options.queue_size,
 		.config_length = sizeof(own_config),
 		.config = &own_config,

@@ -43,7 +43,7 @@ static const struct option long_options[] = {
 	{ "filter-fd", required_argument, NULL, OPT_FILTER },
 	{ "queue-pairs", required_argument, NULL, OPT_PAIRS },
 	{ "queue-size", required_argument, NULL, OPT_SIZE },
-	{ "control-queue", no_argument, NULL, OPT_CONTROL },
+	{ "control-queue", required_argument, NULL, OPT_CONTROL },
 	{ "mac", required_argument, NULL, OPT_MAC },
 	{ "mtu", required_argument, NULL, OPT_MTU },
 	{ "deadline-ms", required_argument, NULL, OPT_DEADLINE },
@@ -65,7 +65,8 @@ static void help(void)
 	     "  --channel-fd=N            channel to a broker, which brings both sockets where they are not given\n"
 	     "  --queue-pairs=N           RX/TX pairs (1)\n"
 	     "  --queue-size=N            largest ring, a power of two up to 32768 (1024)\n"
-	     "  --control-queue           show the back-end's control queue: it must serve it\n"
+	     "  --control-queue=on|off    show the back-end's control queue, which must serve it (on where it\n"
+	     "                            counts one ring more than the pairs have)\n"
 	     "  --mac=MAC, --mtu=N        shown where the back-end keeps no configuration of its own\n"
 	     "  --deadline-ms=N           of each command to the back-end (3000)\n"
 	     "  --once                    end when the first VMM leaves\n"
@@ -134,6 +135,13 @@ static void degraded(struct options *o, const char *text)
 	}
 }
 
+static void control(struct options *o, const char *text)
+{
+	if (strcmp(text, "on") && strcmp(text, "off"))
+		die(2, "--control-queue=%s: give on or off", text);
+	o->control = text[1] == 'n' ? AIRLOCK_CONTROL_ON : AIRLOCK_CONTROL_OFF;
+}
+
 static void filter(struct options *o, const char *text)
 {
 	if (strncmp(text, "transport:", 10))
@@ -171,7 +179,7 @@ static void option_take(struct options *o, int c)
 			die(2, "--queue-size=%s: give a power of two", optarg);
 		break;
 	case OPT_CONTROL:
-		o->control_queue = true;
+		control(o, optarg);
 		break;
 	case OPT_MAC:
 		mac(o, optarg);

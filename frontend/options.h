@@ -8,12 +8,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "frontend/airlock-frontend.h"
+
 struct options {
 	const char *client_path, *backend_path; /* NULL: the descriptor */
 	int client, backend;			/* listening or connected; -1 none */
 	int channel, filter;			/* -1: none */
 	unsigned int pairs, queue_size, deadline_ms;
-	bool control_queue;
+	enum airlock_control control;
 	uint8_t mac[6];
 	bool has_mac;
 	uint16_t mtu;				/* 0: not given */

@@ -77,7 +77,7 @@ static void unlock(struct airlock_transport *t)
 
 static int options_check(const struct airlock_options *o)
 {
-	if (!o->ops.connect || !o->queues || o->queues + o->control_queue > AIRLOCK_QUEUES_MAX ||
+	if (!o->ops.connect || !o->queues || core_queues_most(o) > AIRLOCK_QUEUES_MAX ||
 	    o->config_length > AIRLOCK_CONFIG_MAX || o->nshm > AIRLOCK_SHM_MAX)
 		return -EINVAL;
 	/* Split rings are a power of two long; 32768 is the longest (2.7). */

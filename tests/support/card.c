@@ -285,12 +285,13 @@ static int plug_doorbells(struct card *card, struct guest *guest)
 
 	if (rc)
 		return rc;
-	if (reply[3] != 2 || fds[0] < 0 || fds[1] < 0)
+	if (reply[3] < 2 || fds[0] < 0 || fds[1] < 0)
 		return -EPROTO;
 	for (int i = 0; i < 2; i++) {
 		fd_close(&guest->queue[i].ring.kick);
-		guest->queue[i].ring.kick = fds[i];
+		guest->queue[i].ring.kick = fd_take(&fds[i]);
 	}
+	fd_close_all(fds + 2, min_of(reply[3], 16u) - 2); /* of a control queue */
 	return 0;
 }
 

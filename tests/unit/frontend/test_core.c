@@ -1000,15 +1000,27 @@ static void a_back_end_without_version_1_is_refused(void **state)
 
 static void the_control_queue_and_what_needs_it(void **state)
 {
-	struct bench b;
+	static const struct {
+		enum airlock_control control;
+		unsigned int rings; /* that the back-end counts */
+		bool shown;
+	} rows[] = {
+		{ AIRLOCK_CONTROL_AUTO, 2, false }, { AIRLOCK_CONTROL_AUTO, 3, true },
+		{ AIRLOCK_CONTROL_AUTO, 8, false }, { AIRLOCK_CONTROL_ON, 2, true },
+		{ AIRLOCK_CONTROL_OFF, 3, false },
+	};
 
-	for (int served = 0; served < 2; served++) {
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct bench b;
+
 		bench_prepare(&b, BUS(state), AIRLOCK_DEFER);
 		b.backend.features |= BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_MQ);
-		b.options.control_queue = served;
+		b.backend.rings = rows[i].rings;
+		b.options.control = rows[i].control;
 		assert_int_equal(0, bench_begin(&b));
-		assert_int_equal(2 + served, airlock_queues(b.t));
-		assert_int_equal(served, reg(&b, REG_DEVICE_FEATURES) >> VIRTIO_NET_F_MQ & 1);
+		assert_int_equal(2 + rows[i].shown, airlock_queues(b.t));
+		assert_int_equal(rows[i].shown,
+				 reg(&b, REG_DEVICE_FEATURES) >> VIRTIO_NET_F_MQ & 1);
 		bench_close(&b);
 	}
 }
