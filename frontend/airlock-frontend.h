@@ -53,6 +53,8 @@ struct airlock_ops {
 	/* Called under the library's lock: these must not call back. */
 	void (*line)(void *opaque, bool level); /* mmio and INTx */
 	void (*message)(void *opaque, unsigned int vector, uint64_t address, uint32_t data);
+	/* The back-end did not do it ("enable"), or is gone ("serve"): for the log. */
+	void (*trouble)(void *opaque, const char *what, int error);
 	void (*doorbells)(void *opaque, bool installed); /* airlock_doorbell() is worth polling */
 };
 

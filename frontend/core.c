@@ -271,6 +271,12 @@ void core_needs_reset(struct core *c)
 		c->decoder->interrupt(c, ALL_QUEUES);
 }
 
+static void trouble(const struct core *c, const char *what, int error)
+{
+	if (error && c->options.ops.trouble)
+		c->options.ops.trouble(c->options.opaque, what, error);
+}
+
 /* The device was promised and did not start. All is reset, and the driver is told where it asked
  * to be told, since its status bits are gone. */
 static void show_failure(struct core *c)
@@ -420,6 +426,7 @@ static void lifecycle_done(struct command *command, void *owner)
 	c->lifecycle_busy = false;
 	switch ((int)command->kind) {
 	case COMMAND_ENABLE:
+		trouble(c, "enable", command->result);
 		act(c, command->result ? FAILED : STARTED, 0);
 		break;
 	case COMMAND_DISABLE:
@@ -430,8 +437,10 @@ static void lifecycle_done(struct command *command, void *owner)
 			c->queues[c->snapshot[i].index].base = c->snapshot[i].base;
 		if (command->result)
 			core_needs_reset(c);
+		trouble(c, "stop", command->result);
 		break;
 	case COMMAND_START:
+		trouble(c, "start", command->result);
 		if (command->result)
 			core_needs_reset(c);
 		break;
@@ -507,6 +516,7 @@ static void queue_done(struct command *command, void *owner)
 			c->regs.queues[i] = queue_initial(c);
 		fd_drain(q->kick);
 	}
+	trouble(c, "change a queue", command->result);
 	if (command->kind == COMMAND_QUEUE_START && command->result && running(c))
 		core_needs_reset(c);
 	if (q->stale)
@@ -672,8 +682,10 @@ static void task_news(struct core *c)
 
 	task_poll(&c->task, c);
 	events = task_events(&c->task);
-	if ((events & TASK_LOST) && running(c) && c->state == CORE_READY)
+	if ((events & TASK_LOST) && running(c) && c->state == CORE_READY) {
+		trouble(c, "serve", -ECONNRESET);
 		core_needs_reset(c);
+	}
 	if (!(events & TASK_CHANGED))
 		return;
 	c->regs.generation++;

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -37,6 +38,7 @@ enum {
 };
 
 #define DEVICE_NET 1
+#define FDS_MAX	   4096
 
 static struct options options;
 static struct orders orders;
@@ -196,23 +198,31 @@ static uint64_t own_features(void)
 	return features;
 }
 
+/* airlock_ops.trouble */
+static void trouble(void *opaque, const char *what, int error)
+{
+	(void)opaque;
+	warn("back-end: did not %s: error %d; the driver must reset its device", what, -error);
+}
+
 static void device_open(void)
 {
-	struct airlock_options device = {
-		.bus = AIRLOCK_PCI,
-		.policy = AIRLOCK_DEFER,
-		.device = DEVICE_NET,
-		.queues = (uint16_t)(2 * options.pairs),
-		.control = options.control,
-		.queue_size = (uint16_t)options.queue_size,
-		.config_length = sizeof(own_config),
-		.config = &own_config,
-		.config_features = own_features(),
-		.client_msix = true,
-		.deadline_ms = options.deadline_ms,
-		.ops = { .connect = backend_connect, .thread = task_seal, .line = server_line },
-		.opaque = &server
-	};
+	struct airlock_options device = { .bus = AIRLOCK_PCI,
+					  .policy = AIRLOCK_DEFER,
+					  .device = DEVICE_NET,
+					  .queues = (uint16_t)(2 * options.pairs),
+					  .control = options.control,
+					  .queue_size = (uint16_t)options.queue_size,
+					  .config_length = sizeof(own_config),
+					  .config = &own_config,
+					  .config_features = own_features(),
+					  .client_msix = true,
+					  .deadline_ms = options.deadline_ms,
+					  .ops = { .connect = backend_connect,
+						   .thread = task_seal,
+						   .line = server_line,
+						   .trouble = trouble },
+					  .opaque = &server };
 
 	sealed_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	must("an eventfd", sealed_fd < 0 ? -errno : 0);
@@ -345,12 +355,24 @@ static void signals_open(void)
 	signal(SIGPIPE, SIG_IGN);
 }
 
+/* Eventfds of every ring and descriptors of the VMM's memory: as many as a device may hold. */
+static void limit_raise(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return;
+	limit.rlim_cur = limit.rlim_max = min_of(limit.rlim_max, (rlim_t)FDS_MAX);
+	setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int main(int argc, char **argv)
 {
 	struct channel_ready ready;
 
 	log_init("airlock-vfio-user", LOG_INFO);
 	options_parse(&options, argc, argv);
+	limit_raise();
 	if (options.backend_path)
 		address_set(&backend_address, "vhost-user-socket", options.backend_path);
 	if (options.client_path)

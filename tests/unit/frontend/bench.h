@@ -87,7 +87,8 @@ struct bench {
 	struct airlock_options options;
 	int memory;
 	int line, line_rises; /* level, and how often it rose */
-	int doorbells;	      /* installed now */
+	unsigned int troubles;
+	int doorbells; /* installed now */
 	unsigned int messages[16];
 };
 
@@ -129,6 +130,13 @@ static inline void bench_message(void *opaque, unsigned int vector, uint64_t add
 	b->messages[vector % ARRAY_SIZE(b->messages)]++;
 }
 
+static inline void bench_trouble(void *opaque, const char *what, int error)
+{
+	(void)what;
+	assert_true(error < 0);
+	((struct bench *)opaque)->troubles++;
+}
+
 static inline void bench_doorbells(void *opaque, bool on)
 {
 	((struct bench *)opaque)->doorbells = on;
@@ -152,6 +160,7 @@ static inline void bench_prepare(struct bench *b, enum airlock_bus bus, enum air
 					       .ops = { .connect = bench_connect,
 							.line = bench_line,
 							.message = bench_message,
+							.trouble = bench_trouble,
 							.doorbells = bench_doorbells },
 					       .opaque = b };
 	touches_over = 0;

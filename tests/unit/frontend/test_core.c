@@ -286,6 +286,7 @@ static void expect_failed_enable(struct bench *b, enum airlock_bus bus, uint32_t
 		fail_msg("%s, trick %d: STATUS %x", vu_name(at), trick,
 			 (unsigned int)reg(b, REG_STATUS));
 	assert_int_equal(0, b->doorbells);
+	assert_int_equal(1, b->troubles);
 	/* The driver's reset brings it back: on a fresh back-end, where that one is gone. */
 	reg_set(b, REG_STATUS, 0);
 	assert_int_equal(0, reg(b, REG_STATUS));
