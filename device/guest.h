@@ -8,6 +8,9 @@
 
 #include <stdint.h>
 #include <string.h>
+#include <sys/uio.h>
+
+#include "lib/util.h"
 
 static inline uint16_t guest_load16(const uint16_t *p)
 {
@@ -54,6 +57,24 @@ static inline void guest_copy_in(void *dst, const void *guest, size_t len)
 static inline void guest_copy_out(void *guest, const void *src, size_t len)
 {
 	memcpy(guest, src, len);
+}
+
+/* Moves the first `len` bytes of the pieces, which have them, to dst; returns the first piece with
+ * bytes left. */
+static inline struct iovec *guest_take(struct iovec *iov, void *dst, size_t len)
+{
+	while (len) {
+		size_t n = min_of(len, iov->iov_len);
+
+		guest_copy_in(dst, iov->iov_base, n);
+		dst = ptr_add(dst, n);
+		iov->iov_base = ptr_add(iov->iov_base, n);
+		iov->iov_len -= n;
+		len -= n;
+		if (!iov->iov_len)
+			iov++;
+	}
+	return iov;
 }
 
 #endif

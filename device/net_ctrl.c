@@ -280,23 +280,6 @@ static int command_run(struct net_ctrl *c, const uint8_t head[2], size_t len)
 
 /* ---- the ring ---- */
 
-/* Copies `len` bytes out of the chain's readable pieces, from where the last copy ended. */
-static struct iovec *pieces_copy(struct iovec *iov, void *dst, size_t len)
-{
-	while (len) {
-		size_t n = min_of(len, iov->iov_len);
-
-		guest_copy_in(dst, iov->iov_base, n);
-		dst = ptr_add(dst, n);
-		iov->iov_base = ptr_add(iov->iov_base, n);
-		iov->iov_len -= n;
-		len -= n;
-		if (!iov->iov_len)
-			iov++;
-	}
-	return iov;
-}
-
 static void answer_write(struct queue *q, const struct iovec *iov, uint8_t ack)
 {
 	guest_copy_out(iov->iov_base, &ack, sizeof(ack));
@@ -320,10 +303,10 @@ static int ctrl_one(struct pair *p)
 	if (chain.too_long || chain.out_bytes < sizeof(head) || !chain.in)
 		return -EINVAL;
 	len = chain.out_bytes - sizeof(head);
-	data = pieces_copy(chain.iov, head, sizeof(head));
+	data = guest_take(chain.iov, head, sizeof(head));
 	rc = -EMSGSIZE;
 	if (chain.out_bytes - sizeof(head) <= sizeof(c->data)) {
-		pieces_copy(data, c->data, len);
+		guest_take(data, c->data, len);
 		rc = command_run(c, head, len);
 	}
 	answer_write(q, chain.iov + chain.out, rc ? ACK_ERR : ACK_OK);

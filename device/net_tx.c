@@ -17,23 +17,6 @@
 #define TX_COPY \
 	256 /* frames up to this size: one piece copied costs less than two pieces described */
 
-/* Moves the first `len` bytes of the pieces to dst; returns the first piece that has bytes left. */
-static struct iovec *pieces_take(struct iovec *iov, void *dst, size_t len)
-{
-	while (len) {
-		size_t n = min_of(len, iov->iov_len);
-
-		guest_copy_in(dst, iov->iov_base, n);
-		dst = ptr_add(dst, n);
-		iov->iov_base = ptr_add(iov->iov_base, n);
-		iov->iov_len -= n;
-		len -= n;
-		if (!iov->iov_len)
-			iov++;
-	}
-	return iov;
-}
-
 /* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again
  * later, -EFAULT the guest's memory is not there any more. */
 static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32_t frame_len)
@@ -76,7 +59,7 @@ static int tx_frame(struct pair *p, struct chain *chain)
 		goto drop;
 	frame_len = (uint32_t)(chain->out_bytes - p->hdr_len);
 	head.hdr.num_buffers = 0; /* not there with the short header */
-	iov = pieces_take(chain->iov, &head.hdr, p->hdr_len);
+	iov = guest_take(chain->iov, &head.hdr, p->hdr_len);
 	if (net_hdr_check(&head.hdr, frame_len, p->features))
 		goto drop;
 	/* The kernel may have to cut it up before writev() returns. */
@@ -84,7 +67,7 @@ static int tx_frame(struct pair *p, struct chain *chain)
 		p->queues[PAIR_TX].ring.work += frame_len / head.hdr.gso_size;
 	head_len = sizeof(head.hdr);
 	if (frame_len <= sizeof(head.bytes)) {
-		iov = pieces_take(iov, head.bytes, frame_len);
+		iov = guest_take(iov, head.bytes, frame_len);
 		head_len += frame_len;
 	}
 	/* The slot before the first piece with bytes left is free: p->tx_iov has one to spare. */
