@@ -128,9 +128,10 @@ int card_ask(struct card *card, uint16_t command, const void *payload, size_t si
 		return rc ? rc : (int)head.error;
 	if (head.size - sizeof(head) > room)
 		return room ? -EMSGSIZE : 0;
+	if (!len)
+		return 0;
 	memcpy(reply, message, head.size - sizeof(head));
-	if (len)
-		*len = head.size - sizeof(head);
+	*len = head.size - sizeof(head);
 	return 0;
 }
 
