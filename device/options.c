@@ -7,13 +7,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/option.h"
 #include "lib/util.h"
 
 enum {
@@ -65,30 +65,6 @@ static void help(void)
 	exit(0);
 }
 
-static unsigned long number(const char *option, const char *text, unsigned long min,
-			    unsigned long max)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (errno || *end || end == text || *text == '-' || n < min || n > max)
-		die(2, "--%s=%s: give a number from %lu to %lu", option, text, min, max);
-	return n;
-}
-
-static int descriptor(const char *option, const char *text)
-{
-	int fd = (int)number(option, text, 3, INT_MAX);
-
-	if (fcntl(fd, F_GETFD) < 0)
-		die(2,
-		    "--%s=%s: no such descriptor is open: pass it on from whoever starts this program",
-		    option, text);
-	return fd;
-}
-
 static void filter(struct options *o, const char *text)
 {
 	static const char *const roles[] = {
@@ -98,63 +74,17 @@ static void filter(struct options *o, const char *text)
 	for (size_t i = 0; i < ARRAY_SIZE(roles); i++) {
 		if (strncmp(text, roles[i], strlen(roles[i])))
 			continue;
-		o->filters[i] = descriptor("filter-fd", text + strlen(roles[i]));
+		o->filters[i] = option_descriptor("filter-fd", text + strlen(roles[i]));
 		return;
 	}
 	die(2, "--filter-fd=%s: give control:N or worker:N", text);
 }
 
-static void mac(struct options *o, const char *text)
-{
-	unsigned int b[6];
-	int end = 0;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end) != 6 ||
-	    text[end] || (b[0] & 1))
-		die(2, "--mac=%s: give a unicast address such as 02:00:5e:00:53:01", text);
-	for (size_t i = 0; i < ARRAY_SIZE(b); i++)
-		o->net.mac[i] = (uint8_t)b[i];
-}
-
 /* All names that the launcher may be given are known; two of the layers are ours. */
-static void degraded(struct options *o, const char *text)
-{
-	bool other;
-	const struct {
-		const char *name;
-		bool *flag;
-	} layers[] = {
-		{ "seccomp", &o->without_seccomp },
-		{ "landlock", &o->without_landlock },
-		{ "user", &other },
-		{ "mount", &other },
-		{ "pid", &other },
-		{ "net", &other },
-		{ "ipc", &other },
-		{ "uts", &other },
-		{ "cgroup", &other },
-		{ "root", &other },
-		{ "rlimits", &other },
-	};
-
-	for (const char *at = text; *at;) {
-		size_t len = strcspn(at, ","), i = 0;
-
-		while (i < ARRAY_SIZE(layers) &&
-		       (strlen(layers[i].name) != len || strncmp(at, layers[i].name, len)))
-			i++;
-		if (i == ARRAY_SIZE(layers))
-			die(2, "--allow-degraded=%s: no layer is called %.*s", text, (int)len, at);
-		*layers[i].flag = true;
-		at += len + (at[len] == ',');
-	}
-}
-
 /* A TAP queue that blocked would stop its worker; nobody can see to it once the filters are on. */
 static int queue(const char *text)
 {
-	int fd = descriptor("tap-fd", text), flags = fcntl(fd, F_GETFL);
+	int fd = option_descriptor("tap-fd", text), flags = fcntl(fd, F_GETFL);
 
 	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
 		die(2, "--tap-fd=%s: cannot be made non-blocking: %s", text, strerror(errno));
@@ -165,7 +95,7 @@ static void option_take(struct options *o, int c)
 {
 	switch (c) {
 	case OPT_FD:
-		o->socket = descriptor("fd", optarg);
+		o->socket = option_descriptor("fd", optarg);
 		break;
 	case OPT_TAP:
 		if (o->ntaps == ARRAY_SIZE(o->taps))
@@ -173,30 +103,30 @@ static void option_take(struct options *o, int c)
 		o->taps[o->ntaps++] = queue(optarg);
 		break;
 	case OPT_CHANNEL:
-		o->channel = descriptor("channel-fd", optarg);
+		o->channel = option_descriptor("channel-fd", optarg);
 		break;
 	case OPT_FILTER:
 		filter(o, optarg);
 		break;
 	case OPT_PAIRS:
-		o->net.pairs = (uint32_t)number("queue-pairs", optarg, 1, CHANNEL_PAIRS_MAX);
+		o->net.pairs = (uint32_t)option_number("queue-pairs", optarg, 1, CHANNEL_PAIRS_MAX);
 		break;
 	case OPT_SIZE:
-		o->net.queue_size = (uint32_t)number("queue-size", optarg, 1, RING_SIZE_MAX);
+		o->net.queue_size = (uint32_t)option_number("queue-size", optarg, 1, RING_SIZE_MAX);
 		if (!is_power_of_two(o->net.queue_size))
 			die(2, "--queue-size=%s: give a power of two", optarg);
 		break;
 	case OPT_MTU:
-		o->net.mtu = (uint16_t)number("mtu", optarg, 68, 65535);
+		o->net.mtu = (uint16_t)option_number("mtu", optarg, 68, 65535);
 		break;
 	case OPT_MAC:
-		mac(o, optarg);
+		option_mac("mac", optarg, o->net.mac);
 		break;
 	case OPT_SEALED:
 		o->require_sealed = true;
 		break;
 	case OPT_DEGRADED:
-		degraded(o, optarg);
+		option_degraded(optarg, &o->without_seccomp, &o->without_landlock);
 		break;
 	case 'h':
 		help();

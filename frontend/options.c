@@ -4,15 +4,13 @@
  */
 #include "frontend/options.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/option.h"
 #include "lib/util.h"
 
 #define PAIRS_MAX 127 /* the vhost-user wire has 8 bits for a ring, one of which is control */
@@ -77,64 +75,6 @@ static void help(void)
 	exit(0);
 }
 
-static unsigned long number(const char *option, const char *text, unsigned long min,
-			    unsigned long max)
-{
-	char *end;
-	unsigned long n;
-
-	errno = 0;
-	n = strtoul(text, &end, 10);
-	if (errno || *end || end == text || *text == '-' || n < min || n > max)
-		die(2, "--%s=%s: give a number from %lu to %lu", option, text, min, max);
-	return n;
-}
-
-static int descriptor(const char *option, const char *text)
-{
-	int fd = (int)number(option, text, 3, INT_MAX);
-
-	if (fcntl(fd, F_GETFD) < 0)
-		die(2,
-		    "--%s=%s: no such descriptor is open: pass it on from whoever starts this program",
-		    option, text);
-	fcntl(fd, F_SETFD, FD_CLOEXEC);
-	return fd;
-}
-
-static void mac(struct options *o, const char *text)
-{
-	unsigned int b[6];
-	int end = 0;
-
-	if (sscanf(text, "%2x:%2x:%2x:%2x:%2x:%2x%n", &b[0], &b[1], &b[2], &b[3], &b[4], &b[5],
-		   &end) != 6 ||
-	    text[end] || (b[0] & 1))
-		die(2, "--mac=%s: give a unicast address such as 02:00:5e:00:53:01", text);
-	for (size_t i = 0; i < ARRAY_SIZE(b); i++)
-		o->mac[i] = (uint8_t)b[i];
-	o->has_mac = true;
-}
-
-static void degraded(struct options *o, const char *text)
-{
-	static const char *const layers[] = { "user",	 "mount",    "pid",    "net",
-					      "ipc",	 "uts",	     "cgroup", "root",
-					      "rlimits", "landlock", "seccomp" };
-
-	for (size_t len; *text; text += len + (text[len] == ',')) {
-		bool known = false;
-
-		len = strcspn(text, ",");
-		for (size_t i = 0; i < ARRAY_SIZE(layers); i++)
-			known |= strlen(layers[i]) == len && !strncmp(text, layers[i], len);
-		if (!known)
-			die(2, "--allow-degraded=%s: no such layer", text);
-		o->without_seccomp |= len == 7 && !strncmp(text, "seccomp", len);
-		o->without_landlock |= len == 8 && !strncmp(text, "landlock", len);
-	}
-}
-
 static void control(struct options *o, const char *text)
 {
 	if (strcmp(text, "on") && strcmp(text, "off"))
@@ -146,7 +86,7 @@ static void filter(struct options *o, const char *text)
 {
 	if (strncmp(text, "transport:", 10))
 		die(2, "--filter-fd=%s: give transport:N", text);
-	o->filter = descriptor("filter-fd", text + 10);
+	o->filter = option_descriptor("filter-fd", text + 10);
 }
 
 static void option_take(struct options *o, int c)
@@ -156,25 +96,25 @@ static void option_take(struct options *o, int c)
 		o->client_path = optarg;
 		break;
 	case OPT_CLIENT_FD:
-		o->client = descriptor("vfio-user-fd", optarg);
+		o->client = option_descriptor("vfio-user-fd", optarg);
 		break;
 	case OPT_BACKEND_PATH:
 		o->backend_path = optarg;
 		break;
 	case OPT_BACKEND_FD:
-		o->backend = descriptor("vhost-user-fd", optarg);
+		o->backend = option_descriptor("vhost-user-fd", optarg);
 		break;
 	case OPT_CHANNEL:
-		o->channel = descriptor("channel-fd", optarg);
+		o->channel = option_descriptor("channel-fd", optarg);
 		break;
 	case OPT_FILTER:
 		filter(o, optarg);
 		break;
 	case OPT_PAIRS:
-		o->pairs = (unsigned int)number("queue-pairs", optarg, 1, PAIRS_MAX);
+		o->pairs = (unsigned int)option_number("queue-pairs", optarg, 1, PAIRS_MAX);
 		break;
 	case OPT_SIZE:
-		o->queue_size = (unsigned int)number("queue-size", optarg, 1, 32768);
+		o->queue_size = (unsigned int)option_number("queue-size", optarg, 1, 32768);
 		if (!is_power_of_two(o->queue_size))
 			die(2, "--queue-size=%s: give a power of two", optarg);
 		break;
@@ -182,19 +122,20 @@ static void option_take(struct options *o, int c)
 		control(o, optarg);
 		break;
 	case OPT_MAC:
-		mac(o, optarg);
+		option_mac("mac", optarg, o->mac);
+		o->has_mac = true;
 		break;
 	case OPT_MTU:
-		o->mtu = (uint16_t)number("mtu", optarg, 68, 65535);
+		o->mtu = (uint16_t)option_number("mtu", optarg, 68, 65535);
 		break;
 	case OPT_DEADLINE:
-		o->deadline_ms = (unsigned int)number("deadline-ms", optarg, 10, 60000);
+		o->deadline_ms = (unsigned int)option_number("deadline-ms", optarg, 10, 60000);
 		break;
 	case OPT_ONCE:
 		o->once = true;
 		break;
 	case OPT_DEGRADED:
-		degraded(o, optarg);
+		option_degraded(optarg, &o->without_seccomp, &o->without_landlock);
 		break;
 	case 'h':
 		help();
