@@ -280,6 +280,9 @@ static void say_step(struct device *device, const struct channel_msg *msg)
 	enum log_level level =
 		event_describe(msg->event.code, msg->event.a, msg->event.b, line, sizeof(line));
 
+	/* What nobody wants to see must not cost what somebody does. */
+	if (!log_shows(level))
+		return;
 	if (!bucket_take(&device->words, loop_now())) {
 		device->unlogged++;
 		return;

@@ -26,6 +26,11 @@ void log_init(const char *tag, enum log_level most)
 	log_most = most;
 }
 
+bool log_shows(enum log_level level)
+{
+	return level <= log_most;
+}
+
 int log_level_parse(const char *word)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(level_names); i++)
@@ -55,7 +60,7 @@ void log_line(enum log_level level, const char *fmt, ...)
 {
 	va_list ap;
 
-	if (level > log_most)
+	if (!log_shows(level))
 		return;
 	va_start(ap, fmt);
 	log_va(level, fmt, ap);

@@ -6,6 +6,8 @@
 #ifndef AIRLOCK_LIB_LOG_H
 #define AIRLOCK_LIB_LOG_H
 
+#include <stdbool.h>
+
 enum log_level {
 	LOG_ERROR,
 	LOG_WARN,
@@ -15,6 +17,7 @@ enum log_level {
 
 /* tag: the program's name, not copied. Lines above `most` are dropped. */
 void log_init(const char *tag, enum log_level most);
+bool log_shows(enum log_level level);
 /* "error", "warn", "info" or "debug"; -EINVAL for another word. */
 int log_level_parse(const char *word);
 

@@ -430,7 +430,7 @@ static void test_steering_is_on_or_off(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
 		begin(state);
 		reach(DEVICE_SERVING);
-		say((struct channel_msg){ .type = CHANNEL_STEER, .steer = { asks[i].on } });
+		say((struct channel_msg){ .type = CHANNEL_STEER, .steer.on = asks[i].on });
 		assert_int_equal(heard.steers, asks[i].good);
 		if (asks[i].good)
 			assert_int_equal(heard.steer, asks[i].on);
@@ -464,6 +464,20 @@ static void test_events_are_bounded(void **state)
 	}
 	assert_int_equal(device.state, DEVICE_SERVING);
 	assert_true(device.unlogged >= 60);
+}
+
+/* Lines that the administrator did not ask for take nobody's place. */
+static void test_hidden_events_are_free(void **state)
+{
+	struct channel_msg msg = { .type = CHANNEL_EVENT, .event = { .code = EVENT_RING_STARTED } };
+
+	(void)state;
+	reach(DEVICE_SERVING);
+	for (int i = 0; i < 100; i++) {
+		assert_int_equal(channel_send(end, &msg, NULL, 0), 0);
+		turn(100);
+	}
+	assert_int_equal(device.unlogged, 0);
 }
 
 /* ---- time and the front-end ---- */
@@ -597,6 +611,7 @@ int main(void)
 		cmocka_unit_test(test_steering_is_on_or_off),
 		CASE(test_stopped_twice),
 		CASE(test_events_are_bounded),
+		CASE(test_hidden_events_are_free),
 		CASE(test_silent_after_serve),
 		CASE(test_words_of_the_front_end_bring_a_ping),
 		CASE(test_silence_needs_no_wake_up),
