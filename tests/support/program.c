@@ -81,6 +81,7 @@ static void child(const struct program *p, const struct program_start *start, in
 		args[n++] = ready_arg;
 	}
 	args[n] = NULL;
+	program_path(start->args[0], path, sizeof(path)); /* before its variable may go */
 	if (start->env[0]) {
 		clearenv();
 		for (size_t i = 0; start->env[i]; i++)
@@ -92,7 +93,6 @@ static void child(const struct program *p, const struct program_start *start, in
 		setenv("LISTEN_PID", pid, 1);
 		setenv("LISTEN_FDS", count, 1);
 	}
-	program_path(start->args[0], path, sizeof(path));
 	execv(path, (char **)args);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", path, strerror(errno));
 	_exit(127);
