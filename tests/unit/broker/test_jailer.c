@@ -143,7 +143,7 @@ static void test_words(void **state)
 					      "-e",
 					      "-l",
 					      "-N",
-					      "-P" JAILER_ROOT,
+					      ("-P" JAILER_ROOT),
 					      "-RRLIMIT_CORE,0,0" };
 	char *extra[] = { (char *)"-L", (char *)"-R RLIMIT_AS,1,1" };
 	const int taps[] = { 24, 23 };

@@ -311,10 +311,10 @@ static void test_libseccomp(void **state)
 	assert_int_equal(seccomp_arch_remove(context, SCMP_ARCH_NATIVE), 0);
 	assert_int_equal(seccomp_arch_add(context, SCMP_ARCH_X86_64), 0);
 	assert_int_equal(seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-					  SCMP_A1(SCMP_CMP_LE, 5)),
+					  SCMP_A1(SCMP_CMP_LE, 5, 0)),
 			 0);
 	assert_int_equal(seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
-					  SCMP_A1(SCMP_CMP_GE, 0x800000000)),
+					  SCMP_A1(SCMP_CMP_GE, 0x800000000, 0)),
 			 0);
 	assert_int_equal(seccomp_export_bpf(context, fd), 0);
 	size = pread(fd, insns, sizeof(insns), 0);
