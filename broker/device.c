@@ -171,14 +171,20 @@ static void late_step(struct device *device, const struct channel_msg *msg)
 	device_kill(device, device->late);
 }
 
+/* One that has just ended with its connection is on its way out already: that its channel has ended
+ * is read in its turn. */
+static bool refuses(int error)
+{
+	return error && error != -EPIPE && error != -ECONNRESET;
+}
+
 static void stop_step(struct device *device, const struct channel_msg *msg)
 {
 	struct channel_msg stop = { .type = CHANNEL_STOP, .seq = ++device->seq };
 	int error = channel_send(device->channel, &stop, NULL, 0);
 
 	(void)msg;
-	/* One that has just ended with its connection is on its way out already. */
-	if (error && error != -EPIPE && error != -ECONNRESET) {
+	if (refuses(error)) {
 		device_kill(device, "does not take STOP");
 		return;
 	}
@@ -340,7 +346,7 @@ static void ping_send(struct device *device)
 {
 	struct channel_msg ping = { .type = CHANNEL_PING, .seq = ++device->seq };
 
-	if (channel_send(device->channel, &ping, NULL, 0)) {
+	if (refuses(channel_send(device->channel, &ping, NULL, 0))) {
 		device_kill(device, "does not take PING");
 		return;
 	}
@@ -443,7 +449,7 @@ void device_link(struct device *device, bool up, unsigned mtu)
 
 	if (device->state != DEVICE_SERVING)
 		return;
-	if (channel_send(device->channel, &link, NULL, 0))
+	if (refuses(channel_send(device->channel, &link, NULL, 0)))
 		device_kill(device, "does not take LINK");
 }
 

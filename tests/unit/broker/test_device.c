@@ -546,6 +546,20 @@ static void test_front_end_hangs_up(void **state)
 	assert_killed(DEVICE_ENDING);
 }
 
+/* Its channel has ended, which nobody has read yet: an end, and not a refusal. */
+static void test_words_for_one_that_has_just_ended(void **state)
+{
+	(void)state;
+	reach(DEVICE_SERVING);
+	fd_close(&end);
+	device_link(&device, true, 1500);
+	assert_int_equal(device.state, DEVICE_SERVING);
+	for (int i = 0; i < 10 && !heard.gone; i++)
+		turn(20);
+	assert_int_equal(device.state, DEVICE_GONE);
+	assert_null(device.guilt);
+}
+
 static void test_stop_is_not_obeyed(void **state)
 {
 	(void)state;
@@ -617,6 +631,7 @@ int main(void)
 		CASE(test_silence_needs_no_wake_up),
 		CASE(test_counters_not_told),
 		CASE(test_front_end_hangs_up),
+		CASE(test_words_for_one_that_has_just_ended),
 		CASE(test_stop_is_not_obeyed),
 		CASE(test_stop_of_a_spare_is_death_without_guilt),
 		CASE(test_born_after_death),
