@@ -12,7 +12,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "broker/layer.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
@@ -82,11 +81,6 @@ void program_arguments(struct program *program, const struct config *config, uns
 		 mac[4], mac[5]);
 	if (config->require_sealed)
 		word_add(program, "--require-sealed");
-	/* The two layers that a device puts on itself. */
-	if (config->allowed & LAYER_BIT(LAYER_LANDLOCK))
-		word_add(program, "--allow-degraded=landlock");
-	if (config->allowed & LAYER_BIT(LAYER_SECCOMP))
-		word_add(program, "--allow-degraded=seccomp");
 }
 
 void program_close(struct program *program)
