@@ -31,7 +31,7 @@ int option_descriptor(const char *option, const char *text)
 {
 	int fd = (int)option_number(option, text, 3, INT_MAX);
 
-	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+	if (fcntl(fd, F_GETFD) < 0)
 		die(2,
 		    "--%s=%s: no such descriptor is open: pass it on from whoever starts this program",
 		    option, text);

@@ -10,7 +10,7 @@
 
 unsigned long option_number(const char *option, const char *text, unsigned long min,
 			    unsigned long max);
-/* An open descriptor above the standard ones; it will not pass to another program. */
+/* An open descriptor above the standard ones. */
 int option_descriptor(const char *option, const char *text);
 void option_mac(const char *option, const char *text, uint8_t mac[6]);
 /* --allow-degraded: of the layers' names, the two that concern a program itself; the flags are only
