@@ -48,19 +48,24 @@ static void event_send(struct orders *o, enum event_code code, int64_t a, int64_
 void orders_event(struct orders *o, enum event_code code, int64_t a, int64_t b)
 {
 	int64_t second = clock_ms() / 1000;
+	uint32_t *left;
+	bool debugging;
 
 	if (second != o->events_second) {
 		if (o->events_lost)
 			event_send(o, EVENT_EVENTS_LOST, o->events_lost, 0);
 		o->events_second = second;
-		o->events_left = EVENTS_A_SECOND;
+		o->events_left = o->debug_left = EVENTS_A_SECOND;
 		o->events_lost = 0;
 	}
-	if (!o->events_left) {
-		o->events_lost++;
+	/* What hardly anybody looks at must not take the place of what somebody has to know. */
+	debugging = event_level(code) == LOG_DEBUG;
+	left = debugging ? &o->debug_left : &o->events_left;
+	if (!*left) {
+		o->events_lost += !debugging;
 		return;
 	}
-	o->events_left--;
+	--*left;
 	event_send(o, code, a, b);
 }
 

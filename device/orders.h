@@ -15,7 +15,9 @@
 struct orders {
 	int sock; /* owned; -1: no broker */
 	enum channel_phase phase;
-	uint32_t events_left; /* of this second; more are only counted */
+	/* Of this second, of events and of mere debugging; more are only counted, or not even that.
+	 */
+	uint32_t events_left, debug_left;
 	int64_t events_second, events_lost;
 };
 

@@ -17,6 +17,11 @@ static const struct {
 #undef ROW
 };
 
+enum log_level event_level(uint32_t code)
+{
+	return code < ARRAY_SIZE(events) ? events[code].level : LOG_ERROR;
+}
+
 enum log_level event_describe(uint32_t code, int64_t a, int64_t b, char *line, size_t size)
 {
 	int head;

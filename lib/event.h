@@ -42,6 +42,8 @@ enum event_code {
 	EVENT_COUNT
 };
 
+/* Of a code; LOG_ERROR for one out of range. */
+enum log_level event_level(uint32_t code);
 /*
  * Writes "guilty: words" of a code to line (always terminated) and returns its level; a code out of
  * range is LOG_ERROR with the number alone.

@@ -112,6 +112,21 @@ static void events_are_bounded(void **state)
 	assert_int_equal(950, lost);
 }
 
+/* Debugging has a budget of its own. */
+static void debugging_hides_nothing(void **state)
+{
+	struct channel_msg msg;
+	bool broken = false;
+
+	(void)state;
+	for (int i = 0; i < 200; i++)
+		orders_event(&orders, EVENT_RING_STARTED, 0, i);
+	orders_event(&orders, EVENT_RING_BROKEN, 1, -EINVAL);
+	while (hear(PHASE_SERVING, &msg) == CHANNEL_EVENT)
+		broken |= msg.event.code == EVENT_RING_BROKEN;
+	assert_true(broken);
+}
+
 static void queues(void **state)
 {
 	struct channel_msg msg = { .type = CHANNEL_PONG };
@@ -148,6 +163,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(ready_first), TEST(serve_once),	   TEST(events_are_bounded),
+		TEST(ready_first), TEST(serve_once),	   TEST(debugging_hides_nothing),
 		TEST(queues),	   TEST(without_a_broker),
 	};
 
