@@ -134,6 +134,22 @@ static int config_own(const struct core *c, const struct command *command)
 	return 0;
 }
 
+/* What a back-end that does not answer said before: a driver that we have just interrupted for its
+ * failure looks here, and takes all ones for a link that wants to be announced. */
+static void config_recall(struct core *c, const struct command *command)
+{
+	for (unsigned int i = 0; i < command->len; i++) {
+		unsigned int at = command->offset + i;
+
+		if (!command->result) {
+			c->config[at] = command->bytes[i];
+			c->config_known[at] = true;
+		} else {
+			command->bytes[i] = c->config_known[at] ? c->config[at] : 0xff;
+		}
+	}
+}
+
 static void config_done(struct command *command, void *owner)
 {
 	struct core *c = owner;
@@ -144,8 +160,8 @@ static void config_done(struct command *command, void *owner)
 	if (command->result == -EOPNOTSUPP)
 		command->result = config_own(c, command);
 	a->result = command->result;
-	if (command->result && command->kind == COMMAND_READ_CONFIG)
-		memset(a->data, 0xff, sizeof(a->data));
+	if (command->kind == COMMAND_READ_CONFIG)
+		config_recall(c, command);
 	c->configs--;
 	core_complete(c, a);
 }

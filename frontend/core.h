@@ -108,6 +108,8 @@ struct core {
 	struct command lifecycle; /* ENABLE, DISABLE, STOP, START, RESET, CONNECT: one at a time */
 	bool lifecycle_busy;
 	struct client_queue snapshot[AIRLOCK_QUEUES_MAX];
+	uint8_t config[AIRLOCK_CONFIG_MAX]; /* as last read, where it has been: */
+	bool config_known[AIRLOCK_CONFIG_MAX];
 	unsigned int configs;		 /* config accesses in flight */
 	struct airlock_access *deferred; /* the STATUS write that waits for the state */
 	struct airlock_access *stalled, **stalled_end;

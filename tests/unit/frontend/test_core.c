@@ -765,6 +765,21 @@ static void a_back_end_that_dies_is_seen_and_replaced(void **state)
 	bench_close(&b);
 }
 
+/* Linux reads the link's state when it is told of the failure, and believes it. */
+static void known_configuration_outlives_the_back_end(void **state)
+{
+	struct bench b;
+
+	bench_open(&b, BUS(state), AIRLOCK_DEFER);
+	driver_run(&b);
+	assert_int_equal(0xa7a6, bench_at(&b, AIRLOCK_BAR0, config_at[BUS(state)] + 6, 2));
+	atomic_store(&b.backend.down, true);
+	backend_die(&b.backend);
+	assert_true(bench_status_becomes(&b, S_RUNNING | S_NEEDS_RESET));
+	assert_int_equal(0xffa7a6ff, bench_at(&b, AIRLOCK_BAR0, config_at[BUS(state)] + 5, 4));
+	bench_close(&b);
+}
+
 static void a_successor_that_can_do_less_is_refused(void **state)
 {
 	struct bench b;
@@ -1070,6 +1085,7 @@ int main(void)
 		ON_BOTH(a_driver_reset_visits_every_field),
 		ON_BOTH(row_20_reset_at_any_time),
 		ON_BOTH(a_back_end_that_dies_is_seen_and_replaced),
+		ON_BOTH(known_configuration_outlives_the_back_end),
 		ON_BOTH(a_successor_that_can_do_less_is_refused),
 		ON_BOTH(a_change_of_configuration_is_counted_and_told),
 		ON_BOTH(nonsense_on_the_channel_costs_the_connection),
