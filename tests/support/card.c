@@ -58,6 +58,7 @@ int card_program(struct program *p, const char *socket, const char *backend, con
 	start.args[n++] = "--bounding-set=-all";
 	start.args[n++] = "--inh-caps=-all";
 	start.args[n++] = "--no-new-privs";
+	start.args[n++] = "--pdeathsig=KILL"; /* the change of ids cleared what program_run() set */
 	start.args[n++] = program_path("airlock-vfio-user", program, sizeof(program));
 	start.args[n++] = args[0];
 	start.args[n++] = args[1];
