@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/if_tun.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -19,12 +18,8 @@
 #include "broker/sysctl.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/tun.h"
 #include "lib/util.h"
-
-#ifndef TUN_F_USO4 /* Linux 6.2 */
-#define TUN_F_USO4 0x20
-#define TUN_F_USO6 0x40
-#endif
 
 #define VNET_HEADER_BYTES 12 /* virtio_net_hdr_v1 */
 #define QUEUE_FLAGS	  (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
