@@ -289,8 +289,9 @@ static void order_run(const struct channel_msg *msg, int *fds, size_t nfds)
 	case CHANNEL_PING:
 		orders_say(&orders, &pong);
 		break;
-	default:
-		break; /* the table lets nothing else come down */
+	default: /* of what comes down, BACKEND is not a device's */
+		fd_close_all(fds, nfds);
+		break;
 	}
 }
 

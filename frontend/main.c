@@ -51,6 +51,9 @@ static unsigned short filter_len;
 static atomic_int sealed; /* of the task's thread: 0 not yet, 1, -errno */
 static int sealed_fd = -1;
 static struct sockaddr_un backend_address = { .sun_family = AF_UNIX };
+/* Owned: a connected socket that no connection has used yet, -1 none. The server's thread puts it
+ * here, the task's takes it. */
+static atomic_int fresh = -1;
 
 /* ---- sockets */
 
@@ -89,29 +92,47 @@ static int listen_at(const char *path)
 	return sock;
 }
 
+static int backend_dial(void)
+{
+	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int rc = sock < 0 ? -errno : 0;
+
+	if (!rc && connect(sock, (struct sockaddr *)&backend_address, sizeof(backend_address)))
+		rc = -errno;
+	if (rc)
+		fd_close(&sock);
+	return rc ? rc : sock;
+}
+
 /* airlock_ops.connect: runs in the device task's thread. */
 static int backend_connect(void *opaque)
 {
-	int sock;
+	/* Acquire: pairs with the release in backend_take(). */
+	int sock = atomic_exchange_explicit(&fresh, -1, memory_order_acquire);
 
 	(void)opaque;
-	if (options.backend_path) {
-		sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		if (sock >= 0 &&
-		    connect(sock, (struct sockaddr *)&backend_address, sizeof(backend_address))) {
-			int rc = -errno;
-
-			close(sock);
-			return rc;
-		}
-		return sock < 0 ? -errno : sock;
-	}
-	if (options.backend < 0)
-		return -ENOTCONN; /* the one connection there was is spent */
-	if (!listening(options.backend))
-		return fd_take(&options.backend);
+	if (sock >= 0)
+		return sock;
+	if (options.backend_path)
+		return backend_dial();
+	if (options.backend < 0) /* spent; a broker brings the next */
+		return options.channel < 0 ? -ENOTCONN : -EAGAIN;
 	sock = accept4(options.backend, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	return sock < 0 ? -errno : sock;
+}
+
+/* One that nobody has used belongs to a back-end that is gone, or is not needed. */
+static void backend_take(int sock)
+{
+	int before;
+
+	if (sock >= 0 && listening(sock)) {
+		options.backend = sock;
+		return;
+	}
+	/* Release: pairs with the acquire in backend_connect(). */
+	before = atomic_exchange_explicit(&fresh, sock, memory_order_acq_rel);
+	fd_close(&before);
 }
 
 /* ---- confinement */
@@ -243,9 +264,11 @@ static void client_gone(int rc)
 		info("VMM disconnected");
 	else
 		warn("front-end: connection closed: error %d", -rc);
-	server_detach(&server);
+	/* A back-end that is about to lose its connection need not be asked to stop, and one that
+	 * hangs would keep us. */
 	if (listener < 0 || options.once)
 		leave(EXIT_ORDERLY);
+	server_detach(&server);
 }
 
 static void client_accept(void)
@@ -268,8 +291,10 @@ static void client_take(int sock)
 
 static void serve(void)
 {
-	int rc = airlock_connect(server.t);
+	int rc;
 
+	backend_take(fd_take(&options.backend));
+	rc = airlock_connect(server.t);
 	if (rc) {
 		err("administrator: the back-end cannot serve: error %d", -rc);
 		leave(EXIT_FAILED);
@@ -286,9 +311,10 @@ static void orders_read(void)
 		options.backend = fd_take(&orders.backend);
 		serve();
 		break;
-	case ORDER_STOP:
-		if (serving)
-			airlock_stop(server.t);
+	case ORDER_BACKEND:
+		backend_take(fd_take(&orders.backend));
+		break;
+	case ORDER_STOP: /* the back-end has its own */
 		leave(EXIT_ORDERLY);
 	case ORDER_NONE:
 		break;
@@ -352,7 +378,6 @@ static void signals_open(void)
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	signal(SIGPIPE, SIG_IGN);
 }
 
 /* Eventfds of every ring and descriptors of the VMM's memory: as many as a device may hold. */
@@ -378,7 +403,9 @@ int main(int argc, char **argv)
 	if (options.client_path)
 		options.client = listen_at(options.client_path);
 	orders_init(&orders, options.channel);
-	signals_open();
+	if (options.channel < 0)
+		signals_open(); /* a broker has its orders */
+	signal(SIGPIPE, SIG_IGN);
 	server_init(&server);
 	json_object_seed(1); /* of nobody's tables but one client's; and no file is opened for it */
 	filter_len = filter_load();

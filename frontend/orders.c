@@ -2,7 +2,8 @@
  * Orders of the broker. Runs in the server's thread; trusts the broker.
  *
  * SERVE brings two descriptors: the VMM's vfio-user socket, then the back-end's vhost-user socket;
- * each connected or listening, as --vfio-user-fd and --vhost-user-fd take them.
+ * each connected or listening, as --vfio-user-fd and --vhost-user-fd take them. BACKEND brings the
+ * connected socket of a successor, when a back-end has died; it waits for the driver's reset.
  */
 #include "frontend/orders.h"
 
@@ -64,6 +65,9 @@ enum order orders_next(struct orders *o)
 	switch (msg.type) {
 	case CHANNEL_SERVE:
 		return serve(o, fds, nfds);
+	case CHANNEL_BACKEND:
+		o->backend = fds[0];
+		return ORDER_BACKEND;
 	case CHANNEL_STOP:
 		return ORDER_STOP;
 	case CHANNEL_PING:

@@ -1,7 +1,7 @@
 /*
  * The transport's end of the channel to its broker, where it has one: the two connections come
- * down, and stop; that it is ready, still there, and stopped goes up. The server's thread; nothing
- * waits.
+ * down, the sockets of further back-ends, and stop; that it is ready, still there, and stopped goes
+ * up. The server's thread; nothing waits.
  */
 #ifndef AIRLOCK_FRONTEND_ORDERS_H
 #define AIRLOCK_FRONTEND_ORDERS_H
@@ -12,13 +12,14 @@
 
 enum order {
 	ORDER_NONE,
-	ORDER_SERVE, /* sockets are there */
-	ORDER_STOP,  /* or the broker is gone */
+	ORDER_SERVE,   /* sockets are there */
+	ORDER_BACKEND, /* another back-end's is */
+	ORDER_STOP,    /* or the broker is gone */
 };
 struct orders {
 	int sock; /* owned; -1: no broker */
 	enum channel_phase phase;
-	int client, backend; /* owned until taken: what SERVE brought */
+	int client, backend; /* owned until taken: what SERVE and BACKEND brought */
 };
 
 void orders_init(struct orders *o, int sock);

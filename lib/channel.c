@@ -30,6 +30,8 @@ static const struct channel_row {
 	[CHANNEL_PING] = { "PING", 0, 0, 0, CHANNEL_DEVICE, ALWAYS },
 	[CHANNEL_LINK] = { "LINK", sizeof(struct channel_link), 0, 0, CHANNEL_DEVICE,
 			   IN(PHASE_SERVING) | IN(PHASE_ENDING) },
+	[CHANNEL_BACKEND] = { "BACKEND", 0, 1, 1, CHANNEL_DEVICE,
+			      IN(PHASE_SERVING) | IN(PHASE_ENDING) },
 	[CHANNEL_READY] = { "READY", sizeof(struct channel_ready), 0, 0, CHANNEL_BROKER,
 			    IN(PHASE_STARTING) },
 	[CHANNEL_PONG] = { "PONG", 0, 0, 0, CHANNEL_BROKER, ALWAYS },

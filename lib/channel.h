@@ -30,11 +30,13 @@ enum channel_phase {
 
 enum channel_type {
 	CHANNEL_SERVE,	   /* down: take this connection; fds: socket, then one TAP queue a pair, in
-			      order, then the page of lib/steering.h if `steering` */
+			      order, then the page of lib/steering.h if `steering`. To a
+			      transport: the VMM's socket, then the back-end's */
 	CHANNEL_STOP,	   /* down: stop every ring, say STOPPED, exit 0 */
 	CHANNEL_ASK_STATS, /* down: answer with STATS of this ring */
 	CHANNEL_PING,	   /* down: answer with PONG of the same seq */
 	CHANNEL_LINK,	   /* down: the TAP's link and MTU, with SERVE and whenever they change */
+	CHANNEL_BACKEND,   /* down: to a transport whose back-end died: its successor's socket */
 	CHANNEL_READY,	   /* up: confined, every filter installed, waiting; once */
 	CHANNEL_PONG,	   /* up */
 	CHANNEL_STATS,	   /* up: answer to ASK_STATS, same seq; 0: a ring's last, before STOPPED */
@@ -46,7 +48,8 @@ enum channel_type {
 };
 
 struct channel_serve {
-	uint32_t pairs;	       /* TAP queues that follow the socket, 1..CHANNEL_PAIRS_MAX */
+	uint32_t pairs; /* TAP queues that follow the socket, 1..CHANNEL_PAIRS_MAX; of a transport 1
+			 */
 	uint32_t tap_offloads; /* TUN_F_* that the TAP takes, as probed by the broker */
 	uint32_t steering;     /* 1: one more descriptor, to write the steering page by */
 	uint32_t reserved;
