@@ -1,8 +1,8 @@
 /*
- * From fork to airlock-device: descriptors, ids, no capability, then the program, with an empty
- * environment. Runs in a child of the spawner and ends as the device. Root, limits, Landlock, the
- * emptied bounding set, no_new_privs and the spawner's filter were there before it was born
- * (jail.c).
+ * From fork to airlock-device, or to airlock-vfio-user: descriptors, ids, no capability, then the
+ * program, with an empty environment. Runs in a child of the spawner and ends as the device. Root,
+ * limits, Landlock, the emptied bounding set, no_new_privs and the spawner's filter were there
+ * before it was born (jail.c).
  */
 #include "broker/birth.h"
 
@@ -31,7 +31,7 @@ static int tell_born(uint32_t serial)
 	return n < 0 ? (int)n : 0;
 }
 
-/* Keeps the channel and the two filters for the device; EXE and ORDERS go with the exec. */
+/* Keeps the channel and the filters for the device; EXE and ORDERS go with the exec. */
 static int keep_descriptors(const struct jail *jail, int channel)
 {
 	const bool filters = !(jail->missing & LAYER_BIT(LAYER_SECCOMP));
@@ -41,7 +41,7 @@ static int keep_descriptors(const struct jail *jail, int channel)
 	if (channel != JAIL_CHANNEL)
 		close(channel);
 	for (int fd = JAIL_CONTROL; filters && fd <= JAIL_WORKER; fd++)
-		if (fcntl(fd, F_SETFD, 0) < 0)
+		if (jail->fds[fd] >= 0 && fcntl(fd, F_SETFD, 0) < 0)
 			return -errno;
 	return 0;
 }

@@ -8,12 +8,14 @@
 #include "broker/ids.h"
 #include "broker/order.h"
 
-/* Numbers of descriptors within the jail. A device is born with the first three. */
+/* Numbers of descriptors within the jail. A device is born with the first three, a transport with
+ * two. */
 enum jail_fd {
 	JAIL_CHANNEL = 3,
-	JAIL_CONTROL, /* filter of its control thread */
-	JAIL_WORKER,  /* filter of its packet threads */
-	JAIL_EXE,     /* airlock-device, O_PATH */
+	JAIL_CONTROL,		       /* filter of its control thread, or */
+	JAIL_TRANSPORT = JAIL_CONTROL, /* of all of a transport's */
+	JAIL_WORKER,		       /* filter of its packet threads */
+	JAIL_EXE,		       /* airlock-device or airlock-vfio-user, O_PATH */
 	JAIL_ORDERS,
 	JAIL_PROC,   /* the host's /proc, for witnesses alone */
 	JAIL_FILTER, /* the spawner's own filter, gone once installed */

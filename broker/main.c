@@ -212,6 +212,7 @@ static int open_all(struct broker *b)
 static int spawner_make(struct broker *b)
 {
 	struct spawner_options options = {
+		.kind = &spawner_of_devices,
 		.ids = &b->ids,
 		.policies = b->policies,
 		.exe_fd = b->program.fd,

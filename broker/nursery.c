@@ -119,7 +119,7 @@ static void wake(int sig)
 /* argv of every device: the options given, its descriptors, what it has to go without. */
 static void args_make(const struct nursery *nursery)
 {
-	static char channel[32], control[32], worker[32], degraded[64];
+	static char channel[32], filters[2][40], degraded[64];
 	const bool landlock = nursery->jail.missing & LAYER_BIT(LAYER_LANDLOCK);
 	const bool seccomp = nursery->jail.missing & LAYER_BIT(LAYER_SECCOMP);
 	size_t n = 0;
@@ -129,16 +129,15 @@ static void args_make(const struct nursery *nursery)
 		n++;
 	}
 	snprintf(channel, sizeof(channel), "--channel-fd=%d", JAIL_CHANNEL);
-	snprintf(control, sizeof(control), "--filter-fd=control:%d", JAIL_CONTROL);
-	snprintf(worker, sizeof(worker), "--filter-fd=worker:%d", JAIL_WORKER);
 	snprintf(degraded, sizeof(degraded), "--allow-degraded=%s%s%s", landlock ? "landlock" : "",
 		 landlock && seccomp ? "," : "", seccomp ? "seccomp" : "");
 	args[n++] = channel;
 	if (landlock || seccomp)
 		args[n++] = degraded;
-	if (!seccomp) {
-		args[n++] = control;
-		args[n++] = worker;
+	for (size_t i = 0; !seccomp && nursery->filters[i]; i++) {
+		snprintf(filters[i], sizeof(filters[i]), "--filter-fd=%s:%zu", nursery->filters[i],
+			 JAIL_CONTROL + i);
+		args[n++] = filters[i];
 	}
 	args[n] = NULL;
 }

@@ -14,9 +14,10 @@
 
 struct nursery {
 	struct jail jail;
-	pid_t broker;	      /* as the host sees it */
-	const char **options; /* of every device, its name first, NULL at the end: at most
-				 NURSERY_OPTIONS */
+	pid_t broker;		    /* as the host sees it */
+	const char **options;	    /* of every device, its name first, NULL at the end: at most
+				       NURSERY_OPTIONS */
+	const char *const *filters; /* roles of JAIL_CONTROL and what follows, NULL at the end */
 };
 
 /* The rest of the spawner's life, on the broker's memory as it was at the clone. */

@@ -24,20 +24,20 @@ struct order {
 };
 
 /* Every step that may fail, in the spawner's own confinement or a device's birth. */
-#define STEPS(X)                                        \
-	X(ORDERS, "waiting for orders")                 \
-	X(SESSION, "session and signals")               \
-	X(IDS, "user and group id")                     \
-	X(ROOT, "empty read-only root")                 \
-	X(DESCRIPTORS, "descriptors")                   \
-	X(RLIMITS, "resource limits")                   \
-	X(CAPABILITIES, "capabilities")                 \
-	X(PRIVILEGES, "no_new_privs and not dumpable")  \
-	X(LANDLOCK, "Landlock")                         \
-	X(SECCOMP, "seccomp filter")                    \
-	X(FORK, "fork")                                 \
-	X(ROOM, "too many devices that have not ended") \
-	X(EXEC, "starting airlock-device")
+#define STEPS(X)                                       \
+	X(ORDERS, "waiting for orders")                \
+	X(SESSION, "session and signals")              \
+	X(IDS, "user and group id")                    \
+	X(ROOT, "empty read-only root")                \
+	X(DESCRIPTORS, "descriptors")                  \
+	X(RLIMITS, "resource limits")                  \
+	X(CAPABILITIES, "capabilities")                \
+	X(PRIVILEGES, "no_new_privs and not dumpable") \
+	X(LANDLOCK, "Landlock")                        \
+	X(SECCOMP, "seccomp filter")                   \
+	X(FORK, "fork")                                \
+	X(ROOM, "too many that have not ended")        \
+	X(EXEC, "starting its program")
 
 enum step {
 #define STEP(name, words) STEP_##name,

@@ -36,7 +36,9 @@ static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
 					  [ROLE_WORKER] = "worker",
 					  [ROLE_BROKER] = "broker",
 					  [ROLE_SPAWNER] = "spawner",
-					  [ROLE_LAUNCH] = "launch" };
+					  [ROLE_LAUNCH] = "launch",
+					  [ROLE_TRANSPORT] = "transport",
+					  [ROLE_TRANSPORT_SPAWNER] = "transport-spawner" };
 
 /* What the child says of one role, beside the filter in its memory file. */
 struct verdict {

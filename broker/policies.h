@@ -12,14 +12,18 @@ enum role {
 	ROLE_CONTROL, /* the device's control thread */
 	ROLE_WORKER,  /* its packet threads */
 	ROLE_BROKER,
-	ROLE_SPAWNER, /* and, beneath their own, all its children */
-	ROLE_LAUNCH,  /* minijail0's init and, beneath its own, the device under it */
+	ROLE_SPAWNER,	/* and, beneath their own, all its children */
+	ROLE_LAUNCH,	/* minijail0's init and, beneath its own, the device under it */
+	ROLE_TRANSPORT, /* both threads of airlock-vfio-user */
+	ROLE_TRANSPORT_SPAWNER,
 	ROLES
 };
 
-/* Sets of roles: who supervises devices, and who hands one over to minijail0. */
+/* Sets of roles: who supervises devices, and transports beside them; who hands a device over to
+ * minijail0. */
 #define ROLE_BIT(role)	    (1u << (role))
 #define POLICIES_SUPERVISED (ROLE_BIT(ROLE_LAUNCH) - 1)
+#define POLICIES_PAIRED	    (ROLE_BIT(ROLE_TRANSPORT) | ROLE_BIT(ROLE_TRANSPORT_SPAWNER))
 #define POLICIES_JAILED	    (ROLE_BIT(ROLE_CONTROL) | ROLE_BIT(ROLE_WORKER) | ROLE_BIT(ROLE_LAUNCH))
 
 #define POLICY_FILE_MAX	 32  /* "control.policy" with its NUL */

@@ -41,6 +41,9 @@ struct spawner {
 	struct news_seen in; /* the packet read last */
 };
 
+const struct spawner_kind spawner_of_devices = { ROLE_SPAWNER, 2, { ROLE_CONTROL, ROLE_WORKER } };
+const struct spawner_kind spawner_of_transports = { ROLE_TRANSPORT_SPAWNER, 1, { ROLE_TRANSPORT } };
+
 static const struct {
 	uint64_t flag;
 	const char *file;
@@ -261,23 +264,30 @@ static int bring_up(struct spawner *spawner, const struct spawner_options *optio
 		    int proc)
 {
 	const struct policies_role *roles = options->policies->roles;
+	const struct spawner_kind *kind = options->kind;
+	const char *filters[SPAWNER_FILTERS + 1] = { NULL };
 	struct nursery nursery = {
 		.jail = { .ids = options->ids,
-			  .fds = { [JAIL_CONTROL] = roles[ROLE_CONTROL].fd,
-				   [JAIL_WORKER] = roles[ROLE_WORKER].fd,
+			  .fds = { [JAIL_CONTROL] = -1,
+				   [JAIL_WORKER] = -1,
 				   [JAIL_EXE] = options->exe_fd,
 				   [JAIL_ORDERS] = theirs,
 				   [JAIL_PROC] = proc,
-				   [JAIL_FILTER] = roles[ROLE_SPAWNER].fd },
+				   [JAIL_FILTER] = roles[kind->own].fd },
 			  .allowed = options->allowed },
 		.broker = getpid(),
 		.options = options->argv,
+		.filters = filters,
 	};
 	struct order confine = { .type = ORDER_CONFINE };
 	int ret = 0;
 
 	if (count_options(options->argv) > NURSERY_OPTIONS)
 		return -E2BIG;
+	for (size_t i = 0; i < kind->nfilters; i++) {
+		filters[i] = role_name(kind->filters[i]);
+		nursery.jail.fds[JAIL_CONTROL + i] = roles[kind->filters[i]].fd;
+	}
 	spawner->pid = clone_apart(options->allowed, &nursery.jail.missing, &spawner->pidfd);
 	if (!spawner->pid)
 		nursery_run(&nursery);

@@ -15,10 +15,21 @@
 
 struct spawner;
 
+/* What a spawner makes: programs that install these filters themselves, beneath which lies its
+ * own. */
+#define SPAWNER_FILTERS 2 /* as jail.h has room for */
+struct spawner_kind {
+	enum role own;
+	size_t nfilters;
+	enum role filters[SPAWNER_FILTERS];
+};
+extern const struct spawner_kind spawner_of_devices, spawner_of_transports;
+
 struct spawner_options {
+	const struct spawner_kind *kind;
 	const struct ids *ids;
 	const struct policies *policies;
-	int exe_fd;	   /* borrowed: airlock-device, O_PATH */
+	int exe_fd;	   /* borrowed: their program, O_PATH */
 	const char **argv; /* its name and options, NULL at the end; --channel-fd and --filter-fd
 			      are added by the spawner */
 	unsigned allowed;  /* LAYER_BITs that may be missing */

@@ -69,21 +69,27 @@ static inline int fixture_beside(const char *name)
 	return open(path, O_PATH | O_CLOEXEC);
 }
 
-static inline int fixture_start_with(struct fixture *f, const char *exe, unsigned allowed)
+static inline int fixture_start_kind(struct fixture *f, const struct spawner_kind *kind,
+				     const char *exe, unsigned allowed)
 {
 	const char *argv[] = { "jailed", NULL };
 	_cleanup_fd int fd = fixture_beside(exe);
 	struct spawner_options options = {
-		.ids = &f->ids, .exe_fd = fd, .argv = argv, .allowed = allowed
+		.kind = kind, .ids = &f->ids, .exe_fd = fd, .argv = argv, .allowed = allowed
 	};
 	int ret = ids_claim(NULL, NULL, &f->ids);
 
 	assert_true(fd >= 0);
 	if (!ret)
-		ret = policies_load(fixture_policy_dir(), POLICIES_SUPERVISED, f->ids.spawner_uid,
-				    f->ids.spawner_gid, &f->policies);
+		ret = policies_load(fixture_policy_dir(), POLICIES_SUPERVISED | POLICIES_PAIRED,
+				    f->ids.spawner_uid, f->ids.spawner_gid, &f->policies);
 	options.policies = f->policies;
 	return ret ? ret : spawner_start(&options, &f->spawner);
+}
+
+static inline int fixture_start_with(struct fixture *f, const char *exe, unsigned allowed)
+{
+	return fixture_start_kind(f, &spawner_of_devices, exe, allowed);
 }
 
 static inline void fixture_start(struct fixture *f)

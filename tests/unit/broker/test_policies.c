@@ -7,8 +7,10 @@
 
 #define SOMEBODY 65534
 
-static const char *const files[ROLES] = { "control.policy", "worker.policy", "broker.policy",
-					  "spawner.policy", "launch.policy" };
+static const char *const files[ROLES] = { "control.policy",	     "worker.policy",
+					  "broker.policy",	     "spawner.policy",
+					  "launch.policy",	     "transport.policy",
+					  "transport-spawner.policy" };
 
 /* A directory with a copy of the project's policies. */
 static void copy_policies(char dir[64])
@@ -45,7 +47,8 @@ static void test_sealed(void **state)
 
 	(void)state;
 	need_root();
-	assert_int_equal(policies_load(fixture_policy_dir(), POLICIES_SUPERVISED | POLICIES_JAILED,
+	assert_int_equal(policies_load(fixture_policy_dir(),
+				       POLICIES_SUPERVISED | POLICIES_JAILED | POLICIES_PAIRED,
 				       SOMEBODY, SOMEBODY, &p),
 			 0);
 	for (size_t i = 0; i < ROLES; i++) {
@@ -124,6 +127,29 @@ static void test_spawner_allows_what_devices_need(void **state)
 	policies_free(p);
 }
 
+/* A transport's likewise, but for what a transport does by hand alone. */
+static void test_spawner_allows_what_transports_need(void **state)
+{
+	static const char *const by_hand[] = { "accept4", "socket", "connect" };
+	const struct policies_role *transport, *spawner;
+	struct policies *p;
+
+	(void)state;
+	need_root();
+	assert_int_equal(
+		policies_load(fixture_policy_dir(), POLICIES_PAIRED, SOMEBODY, SOMEBODY, &p), 0);
+	transport = &p->roles[ROLE_TRANSPORT];
+	spawner = &p->roles[ROLE_TRANSPORT_SPAWNER];
+	for (size_t i = 0; i < transport->ncalls; i++) {
+		bool wanted = true;
+
+		for (size_t k = 0; k < sizeof(by_hand) / sizeof(by_hand[0]); k++)
+			wanted &= strcmp(transport->calls[i], by_hand[k]) != 0;
+		assert_int_equal(has_call(spawner, transport->calls[i]), wanted);
+	}
+	policies_free(p);
+}
+
 static void test_refused(void **state)
 {
 	static const struct {
@@ -171,6 +197,7 @@ int main(void)
 		cmocka_unit_test(test_some),
 		cmocka_unit_test(test_few_calls),
 		cmocka_unit_test(test_spawner_allows_what_devices_need),
+		cmocka_unit_test(test_spawner_allows_what_transports_need),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -88,7 +88,7 @@ static void test_not_a_program(void **state)
 	news = fixture_news(&f);
 	assert_int_equal(news.type, SPAWNER_FAILED);
 	assert_int_equal(news.serial, born.serial);
-	assert_string_equal(news.step, "starting airlock-device");
+	assert_string_equal(news.step, "starting its program");
 	assert_int_equal(news.error, EACCES);
 	assert_died(&f, &born, 127 << 8);
 	fixture_forget(&born);
@@ -235,24 +235,22 @@ static long private_kb(pid_t pid)
 	return sum;
 }
 
-/* From the order to READY of the real device, behind all its filters; and what the spawner costs.
- */
-static void test_figures(void **state)
+/* From the order to READY of a real program, behind all its filters; and what the spawner costs. */
+static void figures(const struct spawner_kind *kind, const char *name)
 {
 	struct fixture f = { .ids.locks = { -1, -1 } };
 	const char *bin = getenv("AIRLOCK_BIN");
-	char device[PATH_MAX];
+	char program[PATH_MAX];
 	double ms[21];
 	long kb = 0;
 
-	(void)state;
 	need_root();
-	snprintf(device, sizeof(device), "%s/airlock-device", bin ? bin : "build/bin");
-	if (access(device, X_OK) < 0) {
-		printf("# no %s\n", device);
+	snprintf(program, sizeof(program), "%s/%s", bin ? bin : "build/bin", name);
+	if (access(program, X_OK) < 0) {
+		printf("# no %s\n", program);
 		skip();
 	}
-	assert_int_equal(fixture_start_with(&f, device, layer_absent_in_build()), 0);
+	assert_int_equal(fixture_start_kind(&f, kind, program, layer_absent_in_build()), 0);
 	for (size_t i = 0; i < 21; i++) {
 		double start = now_ms();
 		struct born born = fixture_order(&f);
@@ -265,10 +263,23 @@ static void test_figures(void **state)
 		fixture_forget(&born);
 	}
 	qsort(ms, 21, sizeof(ms[0]), smaller);
-	printf("# from order to READY: %.1f ms (median of 21), %.1f ms at most\n", ms[10], ms[20]);
+	printf("# %s from order to READY: %.1f ms (median of 21), %.1f ms at most\n", name, ms[10],
+	       ms[20]);
 	printf("# private memory of the spawner: %ld kB\n", kb);
 	assert_true(ms[10] < 500);
 	fixture_stop(&f);
+}
+
+static void test_figures_of_a_device(void **state)
+{
+	(void)state;
+	figures(&spawner_of_devices, "airlock-device");
+}
+
+static void test_figures_of_a_transport(void **state)
+{
+	(void)state;
+	figures(&spawner_of_transports, "airlock-vfio-user");
 }
 
 /* ---- hosts that lack a layer: without leave nothing starts, with leave it is named ---- */
@@ -403,7 +414,8 @@ int main(void)
 		cmocka_unit_test(test_more_than_there_is_room_for),
 		cmocka_unit_test(test_broker_dies),
 		cmocka_unit_test(test_spawner_is_killed),
-		cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_figures_of_a_device),
+		cmocka_unit_test(test_figures_of_a_transport),
 		cmocka_unit_test(test_lacking),
 	};
 
