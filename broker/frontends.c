@@ -16,13 +16,14 @@ int frontends_fd(const struct frontends *frontends)
 	return frontends->kind == FRONTENDS_LISTEN ? frontends->listener.fd : -1;
 }
 
-/* A client that gave up while it waited would cost a device process for nothing. */
+/* A client that gave up while it waited would cost a device process for nothing. One that has only
+ * stopped sending never begins a conversation either. */
 static bool peer_gone(int fd)
 {
-	struct pollfd p = { .fd = fd };
+	struct pollfd p = { .fd = fd, .events = POLLRDHUP };
 	struct timespec at_once = { 0 };
 
-	return ppoll(&p, 1, &at_once, NULL) > 0 && (p.revents & (POLLHUP | POLLERR));
+	return ppoll(&p, 1, &at_once, NULL) > 0;
 }
 
 static int dial(struct frontends *frontends)

@@ -19,9 +19,9 @@
 #define BACKLOG	     16
 #define FIRST_PASSED 3 /* SD_LISTEN_FDS_START */
 
-static int socket_new(void)
+static int socket_new(int type)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	return fd < 0 ? -errno : fd;
 }
@@ -35,10 +35,10 @@ static struct sockaddr_un address_of(const char *path)
 	return address;
 }
 
-int listen_connect(const char *path)
+static int connect_as(int type, const char *path)
 {
 	struct sockaddr_un address = address_of(path);
-	int fd = socket_new();
+	int fd = socket_new(type);
 	int error;
 
 	if (fd < 0)
@@ -48,6 +48,23 @@ int listen_connect(const char *path)
 	error = -errno;
 	close(fd);
 	return error;
+}
+
+int listen_connect(const char *path)
+{
+	return connect_as(SOCK_STREAM, path);
+}
+
+/* Asks with a socket of another type, so that whoever listens there takes it for no client: the
+ * kernel refuses it as the wrong type where there is a socket, and as nobody's where there is none.
+ */
+static bool is_stale(const char *path)
+{
+	int fd = connect_as(SOCK_DGRAM, path);
+	bool stale = fd == -ECONNREFUSED;
+
+	fd_close(&fd);
+	return stale;
 }
 
 static bool directory_exists(const char *path)
@@ -64,7 +81,6 @@ static bool directory_exists(const char *path)
 int listen_check(const char *option, const char *path)
 {
 	struct stat st;
-	int fd;
 
 	if (lstat(path, &st) < 0) {
 		if (errno == ENOENT && directory_exists(path))
@@ -76,10 +92,8 @@ int listen_check(const char *option, const char *path)
 		err("--%s=%s: exists and is no socket; choose another path", option, path);
 		return -EINVAL;
 	}
-	fd = listen_connect(path);
-	if (fd == -ECONNREFUSED)
-		return 0; /* stale */
-	fd_close(&fd);
+	if (is_stale(path))
+		return 0;
 	err("--%s=%s: another program listens there; end it or choose another path", option, path);
 	return -EINVAL;
 }
@@ -140,7 +154,7 @@ int listen_open(struct listener *listener, const char *option, const char *path,
 	error = directory_open(listener, path);
 	if (error)
 		goto fail;
-	listener->fd = error = socket_new();
+	listener->fd = error = socket_new(SOCK_STREAM);
 	if (error < 0)
 		goto close;
 	unlinkat(listener->dir, listener->name, 0); /* stale, or nothing */

@@ -28,8 +28,8 @@ struct listener {
 		.fd = -1, .dir = -1, \
 	}
 
-/* Whether listen_open() can work: a live socket and a file of another kind are -EINVAL. A peer that
- * listens notices a connection that ends at once. */
+/* Whether listen_open() can work: a live socket and a file of another kind are -EINVAL. Whoever
+ * listens there does not notice. */
 int listen_check(const char *option, const char *path);
 /* A stale socket is replaced. mode: exact; gid: (gid_t)-1 leaves the caller's. */
 int listen_open(struct listener *listener, const char *option, const char *path, mode_t mode,

@@ -673,6 +673,38 @@ static void once_ends_with_the_connection(void **state)
 	rig_abandon(&rig);
 }
 
+/* Somebody who hung up before he was heard was no connection; nor is a broker that only looks
+ * whether the socket is taken. */
+static void once_counts_whom_it_served(void **state)
+{
+	char socket[96];
+	struct program_start s = { .args = { "airlock-broker", socket, "--tap=airlock1" } };
+	struct program other;
+
+	(void)state;
+	rig_start(&rig, (const char *[]){ "--once", NULL });
+	snprintf(socket, sizeof(socket), "--socket-path=%s", rig.socket);
+	assert_ok(program_signal(&rig.broker, SIGSTOP));
+	for (int i = 0; i < 3; i++) {
+		struct peer p;
+
+		assert_ok(peer_connect(&p, rig.socket));
+		peer_close(&p);
+	}
+	assert_ok(program_signal(&rig.broker, SIGCONT));
+	for (int i = 0; i < 20; i++) {
+		assert_ok(program_run(&other, &s));
+		assert_int_equal(2, program_wait(&other, rig_patience(3000)));
+		program_free(&other);
+	}
+	assert_true(program_running(&rig.broker));
+	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_exchange(&rig, &guest, 0);
+	guest_close(&guest);
+	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+	rig_abandon(&rig);
+}
+
 static void killed_devices_are_replaced_under_traffic(void **state)
 {
 	(void)state;
@@ -899,6 +931,7 @@ int main(void)
 		TEST(hangup_replaces_the_device),
 		TEST(every_connection_has_a_process_of_its_own),
 		NO_RIG(once_ends_with_the_connection),
+		NO_RIG(once_counts_whom_it_served),
 		TEST(killed_devices_are_replaced_under_traffic),
 		TEST(stopped_device_delays_nobody),
 		TEST(killed_broker_takes_everything_with_it),

@@ -73,7 +73,8 @@ static void test_live_socket_is_refused(void **state)
 	assert_int_equal(listen_open(&second, "socket-path", path, 0600, (gid_t)-1), -EINVAL);
 	assert_int_equal(second.fd, -1);
 	listen_close(&second);
-	client = listen_connect(path); /* the first one still listens */
+	assert_int_equal(listen_accept(&first), -EAGAIN); /* who asked was no client */
+	client = listen_connect(path);			  /* the first one still listens */
 	assert_true(client >= 0);
 	fd_close(&client);
 	listen_close(&first);
@@ -91,6 +92,25 @@ static void test_stale_socket_is_replaced(void **state)
 	second = opened(0600, (gid_t)-1);
 	listen_close(&second);
 	assert_int_equal(access(path, F_OK), -1);
+}
+
+/* Bound by another program that has yet to listen, or of another type: neither is ours to take. */
+static void test_socket_in_use_is_refused(void **state)
+{
+	static const int types[] = { SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		struct sockaddr_un name = { .sun_family = AF_UNIX };
+		int fd = socket(AF_UNIX, types[i] | SOCK_CLOEXEC, 0);
+
+		strcpy(name.sun_path, path);
+		assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
+		assert_int_equal(listen_check("socket-path", path), -EINVAL);
+		fd_close(&fd);
+		assert_int_equal(listen_check("socket-path", path), 0);
+		unlink(path);
+	}
 }
 
 static void test_only_our_own_is_removed(void **state)
@@ -152,12 +172,14 @@ static void test_kinds(void **state)
 static void test_front_ends(void **state)
 {
 	struct frontends frontends = { .listener = opened(0600, (gid_t)-1), .given = -1 };
-	int gone = listen_connect(path), there = listen_connect(path), got;
+	int gone = listen_connect(path), mute = listen_connect(path);
+	int there = listen_connect(path), got;
 	char byte;
 
 	(void)state;
 	fd_close(&gone);
-	got = frontends_next(&frontends); /* skips the one that gave up */
+	assert_int_equal(shutdown(mute, SHUT_WR), 0);
+	got = frontends_next(&frontends); /* skips those that gave up */
 	assert_true(got >= 0);
 	assert_int_equal(fcntl(got, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
 	assert_int_equal(fcntl(got, F_GETFD), FD_CLOEXEC);
@@ -165,6 +187,7 @@ static void test_front_ends(void **state)
 	assert_int_equal(read(got, &byte, 1), 1);
 	assert_int_equal(frontends_next(&frontends), -EAGAIN);
 	fd_close(&got);
+	fd_close(&mute);
 	fd_close(&there);
 	frontends_close(&frontends);
 	assert_int_equal(access(path, F_OK), -1);
@@ -257,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_mode_and_group),
 		cmocka_unit_test(test_live_socket_is_refused),
 		cmocka_unit_test(test_stale_socket_is_replaced),
+		cmocka_unit_test(test_socket_in_use_is_refused),
 		cmocka_unit_test(test_only_our_own_is_removed),
 		cmocka_unit_test(test_other_files_are_kept),
 		cmocka_unit_test(test_kinds),
