@@ -64,6 +64,7 @@ int address_parse(const char *text, struct address *out)
 		return -EINVAL;
 	if (!address_usable(&address))
 		return -EINVAL;
+	address.text = text;
 	*out = address;
 	return 0;
 }

@@ -11,6 +11,7 @@ struct address {
 	int family; /* AF_INET or AF_INET6 */
 	uint8_t prefix;
 	uint8_t bytes[16]; /* network order; IPv4 uses the first four */
+	const char *text;  /* as it was written; not copied */
 };
 
 /* Bytes of an address of this family. */

@@ -458,6 +458,12 @@ static enum config_outcome config_check(struct config *config, const bool *seen)
 		err("--%s and --%s: %s", conflicts[i].one, conflicts[i].other, conflicts[i].why);
 		return CONFIG_WRONG;
 	}
+	if (config->control && config->socket_path &&
+	    !strcmp(config->control, config->socket_path)) {
+		err("--control=%s: is the path of --socket-path too; choose another",
+		    config->control);
+		return CONFIG_WRONG;
+	}
 	if (tap->fd_count && !tap->pairs)
 		tap->pairs = (unsigned)tap->fd_count;
 	if (tap->fd_count && tap->pairs != tap->fd_count) {
@@ -478,6 +484,16 @@ static int mac_draw(uint8_t mac[6])
 	return 0;
 }
 
+/* getopt's answer in words. Where it knows the option, optopt is the row: that cannot be the first,
+ * which takes a value. */
+static const char *complaint(int c)
+{
+	if (c == ':')
+		return "needs a value";
+	return optopt > 0 && optopt < (int)ARRAY_SIZE(rows) ? "takes no value"
+							    : "is no option of this program";
+}
+
 static enum config_outcome options_read(const struct config_program *program, int argc, char **argv,
 					struct config *config, bool *seen)
 {
@@ -493,8 +509,7 @@ static enum config_outcome options_read(const struct config_program *program, in
 	opterr = 0;
 	while (outcome == CONFIG_GO_ON && (c = getopt_long(argc, argv, ":", options, NULL)) >= 0) {
 		if (c == ':' || c == '?') {
-			err("%s: %s; see --help", argv[optind - 1],
-			    c == ':' ? "needs a value" : "is no option of this program");
+			err("%s: %s; see --help", argv[optind - 1], complaint(c));
 			return CONFIG_WRONG;
 		}
 		seen[c] = true;

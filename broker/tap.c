@@ -21,12 +21,28 @@
 #include "lib/tun.h"
 #include "lib/util.h"
 
-#define VNET_HEADER_BYTES 12 /* virtio_net_hdr_v1 */
+#define IPV6_MTU_MIN	  1280 /* RFC 8200, section 5 */
+#define VNET_HEADER_BYTES 12   /* virtio_net_hdr_v1 */
 #define QUEUE_FLAGS	  (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE)
 /* More frames than a queue holds by default (500), few enough to read away at once. */
 #define DRAIN_FRAMES 4096
 
 /* ---- before anything changes ---- */
+
+/* Later, the kernel says no more than that it does not like the address. */
+static int addresses_check(const struct tap_options *options, unsigned mtu)
+{
+	mtu = options->mtu ? options->mtu : mtu;
+	for (size_t i = 0; i < options->address_count; i++) {
+		if (options->addresses[i].family != AF_INET6 || mtu >= IPV6_MTU_MIN)
+			continue;
+		err("--address=%s: IPv6 needs an MTU of %d at least, and the TAP's is %u; give "
+		    "--mtu=%d or more",
+		    options->addresses[i].text, IPV6_MTU_MIN, mtu, IPV6_MTU_MIN);
+		return -EINVAL;
+	}
+	return 0;
+}
 
 static int existing_check(const struct tap_options *options)
 {
@@ -34,7 +50,7 @@ static int existing_check(const struct tap_options *options)
 	int error = rtnl_link_get(options->name, &link);
 
 	if (error == -ENODEV)
-		return 0;
+		return addresses_check(options, TAP_MTU_DEFAULT);
 	if (error) {
 		err("--tap=%s: cannot look it up: %s", options->name, strerror(-error));
 		return error;
@@ -55,7 +71,7 @@ static int existing_check(const struct tap_options *options)
 		    options->name, options->name);
 		return -EINVAL;
 	}
-	return 0;
+	return addresses_check(options, link.mtu);
 }
 
 /* True when the queue's interface is in our network namespace, where its name means something. */
@@ -117,14 +133,14 @@ static int inherited_check_all(const struct tap_options *options)
 			return -EINVAL;
 		}
 	}
-	return 0;
+	return addresses_check(options, TAP_MTU_DEFAULT);
 }
 
 int tap_check(const struct tap_options *options)
 {
 	if (options->fd_count)
 		return inherited_check_all(options);
-	return options->name ? existing_check(options) : 0;
+	return options->name ? existing_check(options) : addresses_check(options, TAP_MTU_DEFAULT);
 }
 
 /* ---- opening ---- */
@@ -227,7 +243,7 @@ static void tap_look_up(struct tap *tap)
 {
 	struct rtnl_link link;
 
-	tap->mtu = 1500;
+	tap->mtu = TAP_MTU_DEFAULT;
 	if (!queue_is_here(tap->queues[0]) || rtnl_link_get(tap->name, &link))
 		return;
 	tap->index = link.index;
@@ -310,8 +326,8 @@ static int addresses_add(struct tap *tap, const struct tap_options *options)
 		if (error == -EEXIST)
 			continue;
 		if (error) {
-			err("--address: TAP %s does not take address %zu: %s", tap->name, i + 1,
-			    strerror(-error));
+			err("--address=%s: TAP %s does not take it: %s", options->addresses[i].text,
+			    tap->name, strerror(-error));
 			return error;
 		}
 		tap->added |= 1u << i;

@@ -19,6 +19,7 @@
 
 #define TAP_ADDRESSES_MAX 16
 #define TAP_MTU_MIN	  68
+#define TAP_MTU_DEFAULT	  1500	/* of a TAP that nobody gave another */
 #define TAP_MTU_MAX	  65521 /* the kernel's for a TAP: 65535 less an Ethernet header */
 
 struct tap_options {

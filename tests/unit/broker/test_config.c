@@ -218,6 +218,30 @@ static void test_together(void **state)
 	}
 }
 
+/* The remedy is in the words: an option that there is, with a value that it does not take. */
+static void test_words(void **state)
+{
+	static const struct {
+		const char *option, *says;
+	} rows[] = {
+		{ "--once=1", "--once=1: takes no value" },
+		{ "--client=1", "--client=1: takes no value" },
+		{ "--print-capabilities=1", "--print-capabilities=1: takes no value" },
+		{ "--no-such=1", "--no-such=1: is no option of this program" },
+		{ "--s=1", "--s=1: is no option of this program" }, /* of several */
+		{ "-x", "-x: is no option of this program" },
+		{ "--mtu", "--mtu: needs a value" },
+		{ "--control=/run/s", "--control=/run/s: is the path of --socket-path too" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		assert_int_equal(PARSE(S, rows[i].option), CONFIG_WRONG);
+		if (!strstr(said, rows[i].says))
+			fail_msg("%s: said %s", rows[i].option, said);
+	}
+}
+
 static void test_inherited_taps(void **state)
 {
 	(void)state;
@@ -301,7 +325,7 @@ int main(void)
 		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_together),
 		cmocka_unit_test(test_inherited_taps), cmocka_unit_test(test_activation),
 		cmocka_unit_test(test_alone),	       cmocka_unit_test(test_too_many_addresses),
-		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_answers),	       cmocka_unit_test(test_words),
 	};
 
 	unsetenv("LISTEN_PID");

@@ -330,6 +330,42 @@ static void test_inherited(void **state)
 	tap_close(&tap);
 }
 
+/* IPv6 begins at 1280 bytes, asked for or found; nothing else minds. */
+static void test_ipv6_needs_room(void **state)
+{
+	static const struct {
+		unsigned mtu, found; /* 0: not asked for; no TAP yet */
+		const char *address;
+		int answer;
+	} rows[] = {
+		{ 1279, 0, "2001:db8::1/64", -EINVAL }, { 1280, 0, "2001:db8::1/64", 0 },
+		{ 0, 0, "2001:db8::1/64", 0 },		{ 1279, 0, "192.0.2.1/24", 0 },
+		{ 0, 1279, "2001:db8::1/64", -EINVAL }, { 1280, 1279, "2001:db8::1/64", 0 },
+	};
+
+	const short flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE;
+
+	(void)state;
+	need_namespace();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct tap_options options = options_of("tapr", 1);
+		struct rtnl_link link;
+
+		options.mtu = rows[i].mtu;
+		options.address_count = 1;
+		assert_int_equal(address_parse(rows[i].address, &options.addresses[0]), 0);
+		if (rows[i].found) {
+			persistent_make("tapr", flags);
+			assert_int_equal(rtnl_link_get("tapr", &link), 0);
+			assert_int_equal(rtnl_link_set_mtu(link.index, rows[i].found), 0);
+		}
+		if (tap_check(&options) != rows[i].answer)
+			fail_msg("row %zu", i);
+		if (rows[i].found)
+			persistent_remove("tapr", flags);
+	}
+}
+
 /* A single queue cannot be detached; purging reads it empty. */
 static void test_inherited_single(void **state)
 {
@@ -387,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_unsuitable),
 		cmocka_unit_test(test_switching),
 		cmocka_unit_test(test_purge),
+		cmocka_unit_test(test_ipv6_needs_room),
 		cmocka_unit_test(test_inherited),
 		cmocka_unit_test(test_inherited_single),
 		cmocka_unit_test(test_inherited_unsuitable),
