@@ -192,9 +192,13 @@ static void seal_all(void)
 	int rc;
 
 	must("no more threads", confine_threads());
+	/* For the signal and not only for what it announces: the task's thread must be done with
+	 * the descriptor when we close it. */
+	while (ppoll(&p, 1, NULL, NULL) != 1)
+		;
+	fd_drain(sealed_fd);
 	/* Acquire: pairs with the release in task_seal(). */
-	while (!(rc = atomic_load_explicit(&sealed, memory_order_acquire)))
-		ppoll(&p, 1, NULL, NULL);
+	rc = atomic_load_explicit(&sealed, memory_order_acquire);
 	must("installing the task's filter", rc > 0 ? 0 : rc);
 	must("installing the filter", seal());
 	fd_close(&sealed_fd);
