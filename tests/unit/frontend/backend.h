@@ -1,8 +1,9 @@
 /*
  * A vhost-user back-end that does as its script says: answers, refuses, hangs, is slow, speaks
  * nonsense or vanishes at a chosen request. It moves no frame; it remembers what it was told. One
- * thread of its own, which holds `busy` while it handles a request; whoever has had it since
- * (backend_sync()) sees what was remembered.
+ * thread of its own, which holds `busy` while it handles a request. Tests go through the functions
+ * at the end, which hold it too; what they look at directly stands still: the answer to the last
+ * request has come, or whoever looks has had `busy` since (backend_sync()).
  */
 #ifndef AIRLOCK_TESTS_BACKEND_H
 #define AIRLOCK_TESTS_BACKEND_H
@@ -36,6 +37,14 @@ enum trick {
 	SLOW	  /* an answer after slow_ms */
 };
 
+struct backend_ring {
+	int kick, call, err;
+	bool enabled, started;
+	uint32_t base;
+	uint16_t size;
+	struct vu_vring_addr addr;
+};
+
 struct backend {
 	pthread_t thread;
 	pthread_mutex_t busy;
@@ -60,13 +69,7 @@ struct backend {
 	} log[BACKEND_LOG];
 	unsigned int nlog;
 	uint64_t acked;
-	struct {
-		int kick, call, err;
-		bool enabled, started;
-		uint32_t base;
-		uint16_t size;
-		struct vu_vring_addr addr;
-	} ring[BACKEND_RINGS];
+	struct backend_ring ring[BACKEND_RINGS];
 	struct vu_mem_region region[64];
 	unsigned int nregions;
 	uint32_t stop_at; /* what GET_VRING_BASE answers */
@@ -288,14 +291,15 @@ static inline void backend_sync(struct backend *b)
 static inline int backend_connect(void *opaque)
 {
 	struct backend *b = opaque;
-	int ends[2];
+	int ends[2], unserved;
 
 	if (atomic_load(&b->down))
 		return -ECONNREFUSED;
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends))
 		return -errno;
 	atomic_fetch_add(&b->connections, 1);
-	atomic_store(&b->next, ends[1]);
+	unserved = atomic_exchange(&b->next, ends[1]);
+	fd_close(&unserved);
 	fd_signal(b->wake);
 	return ends[0];
 }
@@ -338,45 +342,84 @@ static inline void backend_end(struct backend *b)
 	fd_close(&b->leave);
 }
 
+/* ---- what tests do to it and ask of it, while it runs */
+
 /* From outside: the connection ends, as when the process dies. */
 static inline void backend_die(struct backend *b)
 {
-	int sock = atomic_load(&b->sock);
-
-	if (sock >= 0)
-		shutdown(sock, SHUT_RDWR);
+	pthread_mutex_lock(&b->busy);
+	if (atomic_load(&b->sock) >= 0)
+		shutdown(atomic_load(&b->sock), SHUT_RDWR);
+	pthread_mutex_unlock(&b->busy);
 }
 
 static inline void backend_forget(struct backend *b)
 {
+	pthread_mutex_lock(&b->busy);
 	b->nlog = 0;
+	pthread_mutex_unlock(&b->busy);
 }
 
 static inline void backend_script(struct backend *b, uint32_t request, unsigned int nth,
 				  enum trick trick)
 {
+	pthread_mutex_lock(&b->busy);
 	b->trick_at = request;
 	b->trick_nth = nth;
 	b->trick = trick;
 	b->seen = 0;
+	pthread_mutex_unlock(&b->busy);
+}
+
+/* A ring as it is now. */
+static inline struct backend_ring backend_ring(struct backend *b, unsigned int i)
+{
+	struct backend_ring ring;
+
+	pthread_mutex_lock(&b->busy);
+	ring = b->ring[i];
+	pthread_mutex_unlock(&b->busy);
+	return ring;
+}
+
+/* Signals a ring's `call` or `err`. */
+static inline void backend_signal(struct backend *b, const int *slot)
+{
+	pthread_mutex_lock(&b->busy);
+	fd_signal(*slot);
+	pthread_mutex_unlock(&b->busy);
+}
+
+/* A message without payload on the channel. */
+static inline bool backend_say(struct backend *b, const struct vu_header *head)
+{
+	bool said;
+
+	pthread_mutex_lock(&b->busy);
+	said = write(atomic_load(&b->channel), head, sizeof(*head)) == sizeof(*head);
+	pthread_mutex_unlock(&b->busy);
+	return said;
 }
 
 /* How often a request came. */
-static inline unsigned int backend_count(const struct backend *b, uint32_t request)
+static inline unsigned int backend_count(struct backend *b, uint32_t request)
 {
 	unsigned int n = 0;
 
+	pthread_mutex_lock(&b->busy);
 	for (unsigned int i = 0; i < b->nlog; i++)
 		n += b->log[i].request == request;
+	pthread_mutex_unlock(&b->busy);
 	return n;
 }
 
 /* "NUM BASE ADDR ..." of what was asked, without what only looks. */
-static inline const char *backend_story(const struct backend *b, char *text, size_t room)
+static inline const char *backend_story(struct backend *b, char *text, size_t room)
 {
 	size_t at = 0;
 
 	text[0] = 0;
+	pthread_mutex_lock(&b->busy);
 	for (unsigned int i = 0; i < b->nlog; i++) {
 		const char *name = vu_name(b->log[i].request);
 
@@ -386,6 +429,7 @@ static inline const char *backend_story(const struct backend *b, char *text, siz
 			name += 10;
 		at += (size_t)snprintf(text + at, room - at, "%s%s", at ? " " : "", name);
 	}
+	pthread_mutex_unlock(&b->busy);
 	return text;
 }
 

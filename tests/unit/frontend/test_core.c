@@ -11,7 +11,6 @@ static char text[4096];
 
 static const char *story(struct bench *b)
 {
-	backend_sync(&b->backend);
 	return backend_story(&b->backend, text, sizeof(text));
 }
 
@@ -805,7 +804,7 @@ static void a_change_of_configuration_is_counted_and_told(void **state)
 	bench_open(&b, BUS(state), AIRLOCK_DEFER);
 	driver_run(&b);
 	generation = reg(&b, REG_GENERATION);
-	assert_int_equal(sizeof(change), write(b.backend.channel, &change, sizeof(change)));
+	assert_true(backend_say(&b.backend, &change));
 	for (int i = 0; i < 100 && !b.line_rises; i++)
 		bench_turn(&b, 20);
 	assert_int_equal(1, b.line_rises);
@@ -820,7 +819,7 @@ static void nonsense_on_the_channel_costs_the_connection(void **state)
 
 	bench_open(&b, BUS(state), AIRLOCK_DEFER);
 	driver_run(&b);
-	assert_int_equal(sizeof(junk), write(b.backend.channel, &junk, sizeof(junk)));
+	assert_true(backend_say(&b.backend, &junk));
 	assert_true(bench_status_becomes(&b, S_RUNNING | S_NEEDS_RESET));
 	bench_close(&b);
 }
@@ -831,7 +830,7 @@ static void a_broken_ring_needs_reset(void **state)
 
 	bench_open(&b, BUS(state), AIRLOCK_DEFER);
 	driver_run(&b);
-	fd_signal(b.backend.ring[1].err);
+	backend_signal(&b.backend, &b.backend.ring[1].err);
 	assert_true(bench_status_becomes(&b, S_RUNNING | S_NEEDS_RESET));
 	bench_close(&b);
 }
@@ -842,7 +841,7 @@ static void an_interrupt_passes_through(void **state)
 
 	bench_open(&b, BUS(state), AIRLOCK_DEFER);
 	driver_run(&b);
-	fd_signal(b.backend.ring[1].call);
+	backend_signal(&b.backend, &b.backend.ring[1].call);
 	for (int i = 0; i < 100 && !b.line_rises; i++)
 		bench_turn(&b, 20);
 	assert_int_equal(1, b.line);
@@ -873,7 +872,7 @@ static void ring_reset_stops_one_queue_and_starts_it_again(void **state)
 	assert_int_equal(0, reg(&b, REG_DESC));
 	assert_true(b.backend.ring[0].started && !b.backend.ring[1].started);
 	driver_queue(&b, 1);
-	for (int i = 0; i < 100 && !b.backend.ring[1].enabled; i++)
+	for (int i = 0; i < 100 && !backend_ring(&b.backend, 1).enabled; i++)
 		bench_turn(&b, 20);
 	assert_true(b.backend.ring[1].started && b.backend.ring[1].enabled);
 	assert_int_equal(0, b.backend.ring[1].base);

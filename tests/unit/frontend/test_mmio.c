@@ -231,7 +231,7 @@ static void the_interrupt_is_a_level_until_acknowledged(void **state)
 {
 	(void)state;
 	driver_run(&b);
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	for (int i = 0; i < 100 && !b.line; i++)
 		bench_turn(&b, 20);
 	assert_int_equal(1, b.line);
@@ -298,7 +298,7 @@ static void queue_ready_cleared_while_running_stops_the_queue(void **state)
 	assert_int_equal(0, get(0x044));
 	assert_false(b.backend.ring[1].started);
 	put(0x044, 1);
-	for (int i = 0; i < 100 && !b.backend.ring[1].enabled; i++)
+	for (int i = 0; i < 100 && !backend_ring(&b.backend, 1).enabled; i++)
 		bench_turn(&b, 20);
 	assert_true(b.backend.ring[1].started);
 	assert_int_equal(S_RUNNING, get(0x070));

@@ -261,7 +261,7 @@ static bool arrives(unsigned int vector)
 {
 	unsigned int before = b.messages[vector];
 
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	for (int i = 0; i < 10 && b.messages[vector] == before; i++)
 		bench_turn(&b, 10);
 	return b.messages[vector] != before;
@@ -312,7 +312,7 @@ static void interrupts_bypass_the_transport(void **state)
 	(void)state;
 	assert_int_equal(0, airlock_vector(b.t, 1, vector));
 	run_with_vectors();
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	assert_int_equal(1, poll(&p, 1, 0)); /* nobody has polled the transport */
 	fd_drain(vector);
 	/* Masked while it runs: the route changes, and the interrupt pends. */
@@ -320,7 +320,7 @@ static void interrupts_bypass_the_transport(void **state)
 	for (int i = 0; i < 100 && backend_count(&b.backend, VU_SET_VRING_CALL) < 3; i++)
 		bench_turn(&b, 10);
 	bench_turn(&b, 20);
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	bench_turn(&b, 20);
 	assert_int_equal(0, poll(&p, 1, 0));
 	put(BAR2, 16 + 12, 0, 4);
@@ -345,7 +345,7 @@ static void a_client_that_owns_the_table(void **state)
 	put(BAR0, 0x16, 0, 2);
 	put(BAR0, 0x1a, 1, 2);
 	reg_set(&b, REG_STATUS, S_RUNNING);
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	assert_int_equal(1, poll(&p, 1, 0));
 	close(vector);
 }
@@ -358,7 +358,7 @@ static void without_a_vector_no_interrupt(void **state)
 	for (int i = 0; i < 5; i++)
 		bench_turn(&b, 10);
 	memset(b.messages, 0, sizeof(b.messages));
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	bench_turn(&b, 50);
 	for (unsigned int v = 0; v < 3; v++)
 		assert_int_equal(0, b.messages[v]);
@@ -369,7 +369,7 @@ static void intx_and_its_acknowledgement(void **state)
 {
 	(void)state;
 	driver_run(&b);
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	for (int i = 0; i < 100 && !b.line; i++)
 		bench_turn(&b, 10);
 	assert_int_equal(1, b.line);
@@ -391,7 +391,7 @@ static void pci_intx_line_deasserted_on_reset(void **state)
 	(void)state;
 	for (int power = 0; power < 2; power++) {
 		driver_run(&b);
-		fd_signal(b.backend.ring[0].call);
+		backend_signal(&b.backend, &b.backend.ring[0].call);
 		for (int i = 0; i < 100 && !b.line; i++)
 			bench_turn(&b, 10);
 		assert_int_equal(1, b.line);

@@ -542,7 +542,7 @@ static void vectors_go_to_the_back_end(void **state)
 	assert_int_equal(0, map(0x100000, 0x10000, 3, true, 0));
 	assert_int_equal(0, set_irqs(IRQ_MSIX, 0x24, 1, 1, &vector, 1));
 	run();
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	assert_int_equal(1, poll(&p, 1, 0)); /* the server has not had a turn */
 	/* Replaced while it runs. */
 	assert_int_equal(0, set_irqs(IRQ_MSIX, 0x24, 1, 1, &other, 1));
@@ -551,7 +551,7 @@ static void vectors_go_to_the_back_end(void **state)
 		turn(5);
 	fd_drain(other); /* one may have come for what was lost in between */
 	backend_sync(&b.backend);
-	fd_signal(b.backend.ring[0].call);
+	backend_signal(&b.backend, &b.backend.ring[0].call);
 	assert_int_equal(1, poll(&p, 1, 0));
 	close(vector);
 	close(other);
