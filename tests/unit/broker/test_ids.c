@@ -1,7 +1,12 @@
-/* Ids of device and spawner: unused, locked, never root's. */
+/*
+ * Ids of device and spawner: unused, locked, never root's. With processes and locks of their own:
+ * brokers that come and go beside the tests would take and give back the ids that they expect.
+ */
 #include <errno.h>
 #include <pwd.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "tests/unit/broker/fixture.h"
@@ -142,6 +147,19 @@ static void test_named(void **state)
 	}
 }
 
+/* In the first process of a new namespace: /proc and the directory of locks are ours. Without root
+ * every test skips. */
+static void enter_alone(void)
+{
+	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("proc", "/proc", "proc", 0, NULL) < 0 ||
+	    (mkdir("/run/airlock", 0755) < 0 && errno != EEXIST) ||
+	    mount("tmpfs", "/run/airlock", "tmpfs", 0, NULL) < 0) {
+		perror("cannot be alone");
+		exit(1);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -152,5 +170,16 @@ int main(void)
 		cmocka_unit_test(test_named),
 	};
 
-	return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+	pid_t first;
+	int status;
+
+	if (geteuid() || unshare(CLONE_NEWNS | CLONE_NEWPID) < 0)
+		return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+	first = fork();
+	if (!first) {
+		enter_alone();
+		return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+	}
+	return first < 0 || waitpid(first, &status, 0) != first || !WIFEXITED(status) ||
+	       WEXITSTATUS(status);
 }
