@@ -100,14 +100,17 @@ static void frames_send(const struct tap *tap, int n)
 	fd_close(&fd);
 }
 
+/* Of these: a TAP that the broker did not make has IPv6, and the host says so on it at any time. */
 static int frames_waiting(const struct tap *tap)
 {
-	char frame[2048];
+	static const unsigned char type[] = { 0x88, 0xb5 };
+	unsigned char frame[2048];
 	int n = 0;
 
 	for (unsigned i = 0; i < tap->pairs; i++)
 		while (read(tap->queues[i], frame, sizeof(frame)) > 0)
-			n++;
+			n += !memcmp(frame + 12 + 12, type,
+				     sizeof(type)); /* virtio's header, MACs */
 	return n;
 }
 
