@@ -54,6 +54,8 @@ static int teardown(void **state)
 	(void)state;
 	card_close(&card);
 	program_stop(&transport);
+	if (rig.dir[0]) /* the test failed */
+		program_show(&transport);
 	program_free(&transport);
 	unlink(socket_path);
 	guest_close(&guest);

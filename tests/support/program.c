@@ -196,6 +196,15 @@ char *program_text(int file)
 	return text;
 }
 
+void program_show(const struct program *p)
+{
+	char *text = program_text(p->log);
+
+	for (char *line = text ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n"))
+		fprintf(stderr, "# %s\n", line);
+	free(text);
+}
+
 bool program_matches(const char *text, const char *words)
 {
 	regex_t re;

@@ -48,6 +48,8 @@ bool program_says(const struct program *p, const char *words, int timeout_ms);
 bool program_matches(const char *text, const char *words);
 /* Everything from stderr or stdout so far, to be freed. */
 char *program_text(int file);
+/* Shows stderr so far on ours, as comments, since stdout may be TAP. */
+void program_show(const struct program *p);
 void program_free(struct program *p);
 
 #endif

@@ -117,16 +117,6 @@ static void note_baseline(struct rig *rig)
 	assert_true(rig->fds > 0);
 }
 
-static void show_log(const struct rig *rig)
-{
-	char *text = program_text(rig->broker.log);
-
-	/* As comments, since stdout may be TAP. */
-	for (char *line = text ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n"))
-		fprintf(stderr, "# %s\n", line);
-	free(text);
-}
-
 void rig_launch(struct rig *rig, const struct program_start *start)
 {
 	int rc;
@@ -134,7 +124,7 @@ void rig_launch(struct rig *rig, const struct program_start *start)
 	assert_ok(program_run(&rig->broker, start));
 	rc = program_wait_ready(&rig->broker, RIG_START_MS);
 	if (rc)
-		show_log(rig);
+		program_show(&rig->broker);
 	assert_ok(rc);
 	if (host_has(RIG_TAP))
 		assert_ok(wire_open(&rig->wire, RIG_TAP, ETH_P_ALL));
@@ -162,7 +152,7 @@ void rig_stop(struct rig *rig)
 	int rc = program_stop(&rig->broker);
 
 	if (rc)
-		show_log(rig);
+		program_show(&rig->broker);
 	assert_ok(rc);
 	assert_int_not_equal(0, access(rig->socket, F_OK));
 	assert_int_not_equal(0, access(rig->control, F_OK));
@@ -180,7 +170,7 @@ void rig_abandon(struct rig *rig)
 {
 	if (!rig->dir[0])
 		return;
-	show_log(rig);
+	program_show(&rig->broker);
 	program_free(&rig->broker);
 	wire_close(&rig->wire);
 	remove_files(rig);
@@ -313,11 +303,17 @@ void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair)
 
 void rig_settled(struct rig *rig)
 {
-	int64_t end = rig_now() + rig_patience(2 * RIG_SERVE_MS);
-	int fds;
+	int64_t end = rig_now() + rig_patience(RIG_SETTLE_MS);
+	int fds = proc_count_fds(rig->broker.pid);
 
-	while ((fds = proc_count_fds(rig->broker.pid)) != rig->fds && rig_now() < end)
+	while (fds != rig->fds) {
+		bool late = rig_now() >= end; /* and then one more look: we may have been kept */
+
 		rig_sleep(2);
+		fds = proc_count_fds(rig->broker.pid);
+		if (late)
+			break;
+	}
 	assert_int_equal(rig->fds, fds);
 }
 

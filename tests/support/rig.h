@@ -23,6 +23,8 @@
 #define RIG_TAP	     "airlock0"
 #define RIG_START_MS 10000
 #define RIG_SERVE_MS 1000 /* from the end of one connection to the service of the next */
+/* For the dead to be reaped, which nobody waits for: as long as a busy machine may take. */
+#define RIG_SETTLE_MS 10000
 
 #define assert_ok(expression) assert_int_equal(0, expression)
 
