@@ -1,7 +1,7 @@
 /*
  * From the guest's transmit ring to the TAP. Runs in the pair's worker; trusts nothing in the ring:
- * the header is copied once and checked, the payload goes from guest memory to the kernel without
- * this process looking at it.
+ * the header is copied once and checked, the payload goes to the kernel without this process
+ * looking at it, a large one straight from guest memory.
  */
 #include "device/pair.h"
 
@@ -14,8 +14,9 @@
 #define TX_BUDGET \
 	256 /* frames a turn: the other ring and the control thread wait no longer than that */
 #define TX_FLUSH 64 /* frames until the driver may see its buffers again */
-#define TX_COPY \
-	256 /* frames up to this size: one piece copied costs less than two pieces described */
+/* Frames up to this size are copied behind their header: one write() of a piece costs a tenth less
+ * than a writev() of two, and copying them a fiftieth. */
+#define TX_COPY 2048
 
 /* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again
  * later, -EFAULT the guest's memory is not there any more. */
@@ -50,7 +51,7 @@ static int tx_frame(struct pair *p, struct chain *chain)
 		char bytes[TX_COPY];
 	} head;
 	struct iovec *last = chain->iov + chain->out, *iov;
-	uint32_t frame_len, head_len;
+	uint32_t frame_len;
 
 	if (chain->in)
 		return -EINVAL; /* a buffer to write to has no place on this ring (5.1.6.2) */
@@ -65,13 +66,13 @@ static int tx_frame(struct pair *p, struct chain *chain)
 	/* The kernel may have to cut it up before writev() returns. */
 	if (head.hdr.gso_size)
 		p->queues[PAIR_TX].ring.work += frame_len / head.hdr.gso_size;
-	head_len = sizeof(head.hdr);
 	if (frame_len <= sizeof(head.bytes)) {
-		iov = guest_take(iov, head.bytes, frame_len);
-		head_len += frame_len;
+		guest_take(iov, head.bytes, frame_len);
+		return tx_result(p, stats, tap_write(p->tap, &head, sizeof(head.hdr) + frame_len),
+				 frame_len);
 	}
 	/* The slot before the first piece with bytes left is free: p->tx_iov has one to spare. */
-	*--iov = (struct iovec){ &head, head_len };
+	*--iov = (struct iovec){ &head, sizeof(head.hdr) };
 	return tx_result(p, stats, writev(p->tap, iov, (int)(last - iov)), frame_len);
 drop:
 	stat_add(stats->dropped_invalid, 1);

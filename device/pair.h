@@ -12,6 +12,8 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "device/net.h"
 #include "device/net_filter.h"
@@ -64,9 +66,12 @@ struct rx_state {
 	bool opened;	    /* the header's space was taken off the first chain, to `hdr` */
 	struct iovec hdr[NET_HDR_LEN];
 	unsigned int hdr_pieces;
-	uint32_t held_len; /* 0: no frame waits */
-	struct net_hdr held_hdr;
-	char held[NET_FRAME_MAX + 1]; /* one more, to know a frame that is too long */
+	unsigned int small_run; /* small frames read since the last large one */
+	uint32_t held_len;	/* 0: no frame waits */
+	struct {
+		struct net_hdr hdr;
+		char bytes[NET_FRAME_MAX + 1]; /* one more, to know a frame that is too long */
+	} held;
 };
 
 struct net_ctrl;
@@ -88,6 +93,18 @@ struct pair {
 	struct rx_state rx;
 	struct iovec tx_iov[PAIR_PIECES + 2];
 };
+
+/* read(2) and write(2) for frames in private memory, without the two atomic operations a call by
+ * which the library makes them points of cancellation in a program with threads. */
+static inline ssize_t tap_read(int tap, void *buf, size_t len)
+{
+	return syscall(SYS_read, tap, buf, len);
+}
+
+static inline ssize_t tap_write(int tap, const void *buf, size_t len)
+{
+	return syscall(SYS_write, tap, buf, len);
+}
 
 /* One writer, relaxed readers: a plain add that no reader sees torn. */
 #define stat_add(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)

@@ -50,10 +50,10 @@ size_t state_save(uint64_t *words, const struct net_setup *setup, const struct w
 		words[3]++;
 		words[n] = i | (uint64_t)rx->held_len << 32;
 		words[n + 2] = 0;
-		memcpy(&words[n + 1], &rx->held_hdr, sizeof(rx->held_hdr));
+		memcpy(&words[n + 1], &rx->held.hdr, sizeof(rx->held.hdr));
 		n += FRAME_HEAD;
 		words[n + words_of(rx->held_len) - 1] = 0;
-		memcpy(&words[n], rx->held, rx->held_len);
+		memcpy(&words[n], rx->held.bytes, rx->held_len);
 		n += words_of(rx->held_len);
 	}
 	return n;
@@ -105,9 +105,9 @@ static size_t frame_take(struct worker *workers, const uint64_t *words, uint64_t
 
 	pair->features = features;
 	pair->rx.held_len = (uint32_t)(words[0] >> 32);
-	memcpy(&pair->rx.held_hdr, &words[1], sizeof(pair->rx.held_hdr));
-	net_hdr_deliver(&pair->rx.held_hdr, features);
-	memcpy(pair->rx.held, &words[FRAME_HEAD], pair->rx.held_len);
+	memcpy(&pair->rx.held.hdr, &words[1], sizeof(pair->rx.held.hdr));
+	net_hdr_deliver(&pair->rx.held.hdr, features);
+	memcpy(pair->rx.held.bytes, &words[FRAME_HEAD], pair->rx.held_len);
 	return FRAME_HEAD + words_of(pair->rx.held_len);
 }
 

@@ -49,7 +49,6 @@ static const struct denied_call {
 	{ "ioctl", SYS_ioctl, { 3, 0x400454cb, 1 }, false },	    /* TUNSETPERSIST */
 	{ "ioctl", SYS_ioctl, { 3, 0x400454d9, 0 }, false },	    /* TUNSETQUEUE */
 	{ "fcntl", SYS_fcntl, { 3, 4, 0 }, false },		    /* F_SETFL */
-	{ "read", SYS_read, { 3, 0, 4096 }, false },		    /* not of 8 bytes */
 	{ "sendto", SYS_sendto, { 3, 0, 0, 0, 4096, 128 }, false }, /* with an address */
 	/* the union is the boundary; a worker's own filter is depth */
 	{ "recvmsg", SYS_recvmsg, { 0 }, true },

@@ -120,6 +120,10 @@ static inline void stage_ring(unsigned int which, uint16_t size, uint16_t base, 
 }
 
 /* Rings of `size` from index `base`; the TAP is a pair of sockets. */
+/* How many small frames a pair believes to have read: what comes next is read straight into the
+ * guest's buffers, or into private memory first. */
+static unsigned int stage_small_run;
+
 static inline void stage_open(uint16_t size, uint16_t base, uint64_t features)
 {
 	int taps[2];
@@ -132,6 +136,7 @@ static inline void stage_open(uint16_t size, uint16_t base, uint64_t features)
 	stage.wire = taps[1];
 	stage.pair.features = features;
 	stage.pair.hdr_len = net_hdr_len(features);
+	stage.pair.rx.small_run = stage_small_run;
 	for (unsigned int i = 0; i < 2; i++) {
 		stage.pair.queues[i].inband = -1;
 		stage.pair.queues[i].fds = (struct queue_fds){ -1, -1, -1, -1 };

@@ -328,7 +328,7 @@ static void not_mergeable_dropped_and_counted(void **state)
 	wire_send(&plain, 1515, 1); /* one byte more than any holds */
 	wire_send(&plain, 1514, 2);
 	run();
-	assert_int_equal(1, stats(RX)->held);
+	assert_int_equal(stage_small_run ? 0 : 1, stats(RX)->held);
 	assert_int_equal(1, stats(RX)->dropped_no_room);
 	expect(1514, 2);
 	expect_none();
@@ -529,6 +529,17 @@ static void memory_replaced_between_turns(void **state)
 }
 
 /* The readv of a worker that has mapped a file which is shorter now. */
+/* As worker_turn() has it: the kernel says EFAULT, our own copy meets a SIGBUS. */
+static int run_guarded(void)
+{
+	static struct memory_guard guard;
+
+	assert_int_equal(0, memory_guard_init()); /* cmocka has a handler of its own */
+	memory_guard = &guard;
+	guard.mem = stage.mem;
+	return memory_guard_caught() ? -EFAULT : net_rx_run(&stage.pair);
+}
+
 static void truncated_buffer(void **state)
 {
 	(void)state;
@@ -536,7 +547,7 @@ static void truncated_buffer(void **state)
 	post(RX, 0, GPA_C + 4096, 2000);
 	assert_int_equal(0, ftruncate(stage.files[2], 4096));
 	wire_send(&plain, 60, 1);
-	assert_int_equal(-EFAULT, net_rx_run(&stage.pair));
+	assert_int_equal(-EFAULT, run_guarded());
 	stage_close();
 }
 
@@ -676,5 +687,8 @@ int main(void)
 		cmocka_unit_test(long_run),
 	};
 
-	return cmocka_run_group_tests_name("net_rx", tests, NULL, NULL);
+	int failed = cmocka_run_group_tests_name("net_rx, large frames", tests, NULL, NULL);
+
+	stage_small_run = 1000;
+	return failed + cmocka_run_group_tests_name("net_rx, small frames", tests, NULL, NULL);
 }

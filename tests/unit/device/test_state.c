@@ -18,9 +18,9 @@ static struct net_setup setup = {
 
 static void hold(struct worker *w, uint32_t len, uint8_t seed, uint8_t gso)
 {
-	frame_fill((uint8_t *)w->pair.rx.held, len, seed);
+	frame_fill((uint8_t *)w->pair.rx.held.bytes, len, seed);
 	w->pair.rx.held_len = len;
-	w->pair.rx.held_hdr = (struct net_hdr){ .flags = gso ? NET_HDR_F_NEEDS_CSUM : 0,
+	w->pair.rx.held.hdr = (struct net_hdr){ .flags = gso ? NET_HDR_F_NEEDS_CSUM : 0,
 						.gso_type = gso,
 						.gso_size = gso ? 1448 : 0 };
 	w->pair.features = FEATURES | TSO;
@@ -51,9 +51,9 @@ static void what_is_saved_loads(void **state)
 		assert_int_equal(1400, setup.mtu);
 		for (int p = 0; p < PAIRS; p++) {
 			assert_int_equal(theirs[p].pair.rx.held_len, ours[p].pair.rx.held_len);
-			assert_memory_equal(theirs[p].pair.rx.held, ours[p].pair.rx.held,
-					    theirs[p].pair.rx.held_len);
-			assert_memory_equal(&theirs[p].pair.rx.held_hdr, &ours[p].pair.rx.held_hdr,
+			assert_memory_equal(theirs[p].pair.rx.held.bytes,
+					    ours[p].pair.rx.held.bytes, theirs[p].pair.rx.held_len);
+			assert_memory_equal(&theirs[p].pair.rx.held.hdr, &ours[p].pair.rx.held.hdr,
 					    sizeof(struct net_hdr));
 		}
 	}
