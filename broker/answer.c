@@ -56,9 +56,15 @@ static json_t *counter(uint64_t value)
 	return json_integer((json_int_t)min_of(value, (uint64_t)INT64_MAX));
 }
 
+/* It stands behind the pairs' rings and belongs to none. */
+static bool is_control(const struct tally *tally, unsigned ring)
+{
+	return ring == tally->rings - 1;
+}
+
 static const char *direction(const struct tally *tally, unsigned ring)
 {
-	if (ring == tally->rings - 1)
+	if (is_control(tally, ring))
 		return "ctrl";
 	return ring % 2 ? "tx" : "rx";
 }
@@ -66,9 +72,10 @@ static const char *direction(const struct tally *tally, unsigned ring)
 static json_t *ring_object(const struct tally *tally, unsigned ring)
 {
 	struct ring_stats sum = tally_sum(tally, ring);
-	json_t *object = json_pack("{s:i, s:i, s:s, s:s}", "ring", (int)ring, "pair", (int)ring / 2,
-				   "direction", direction(tally, ring), "state",
-				   ring_state_name(tally->state[ring]));
+	json_t *pair = is_control(tally, ring) ? json_null() : json_integer((int)ring / 2);
+	json_t *object =
+		json_pack("{s:i, s:o, s:s, s:s}", "ring", (int)ring, "pair", pair, "direction",
+			  direction(tally, ring), "state", ring_state_name(tally->state[ring]));
 
 #define SET(name, help) json_object_set_new(object, #name, counter(sum.name));
 	RING_COUNTERS(SET)

@@ -43,8 +43,10 @@ static void ring_samples_write(FILE *out, const json_t *stats, const char *name)
 	json_array_foreach (rings, i, ring) {
 		fprintf(out, "airlock_ring_%s_total{tap=\"", name);
 		label_write(out, json_string_value(json_object_get(stats, "tap")));
-		fprintf(out, "\",pair=\"%lld\",direction=\"",
-			(long long)json_integer_value(json_object_get(ring, "pair")));
+		if (json_is_integer(json_object_get(ring, "pair"))) /* not the control queue */
+			fprintf(out, "\",pair=\"%lld",
+				(long long)json_integer_value(json_object_get(ring, "pair")));
+		fputs("\",direction=\"", out);
 		label_write(out, json_string_value(json_object_get(ring, "direction")));
 		fprintf(out, "\"} %lld\n",
 			(long long)json_integer_value(json_object_get(ring, name)));

@@ -87,19 +87,25 @@ static void rate_show(FILE *out, const json_t *rings, const json_t *before, size
 	fputc('\n', out);
 }
 
+/* "0 rx", or "ctrl": the control queue belongs to no pair. */
+static void head_show(FILE *out, const json_t *ring)
+{
+	const json_t *pair = json_object_get(ring, "pair");
+	char title[64], number[32], direction[32];
+
+	snprintf(title, sizeof(title), "%s%s%.8s", json_is_null(pair) ? "" : scalar(pair, number),
+		 json_is_null(pair) ? "" : " ",
+		 scalar(json_object_get(ring, "direction"), direction));
+	fprintf(out, " %15s", title);
+}
+
 static void heads_show(FILE *out, const json_t *rings, size_t from, size_t to)
 {
-	char pair[32], title[64], state[32];
+	char state[32];
 
 	fprintf(out, "%-18s", "pair");
-	for (size_t i = from; i < to; i++) {
-		const json_t *ring = json_array_get(rings, i);
-
-		snprintf(title, sizeof(title), "%s %.8s",
-			 scalar(json_object_get(ring, "pair"), pair),
-			 scalar(json_object_get(ring, "direction"), state));
-		fprintf(out, " %15s", title);
-	}
+	for (size_t i = from; i < to; i++)
+		head_show(out, json_array_get(rings, i));
 	fprintf(out, "\n%-18s", "state");
 	for (size_t i = from; i < to; i++)
 		fprintf(out, " %15s",

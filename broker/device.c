@@ -139,7 +139,7 @@ static void device_gone(struct device *device)
 	loop_disarm(device->loop, &device->answer);
 	fd_close(&device->channel);
 	if (device->unlogged)
-		warn("device %d: %u more events were not logged", device->pid, device->unlogged);
+		warn("device %d: events that were not logged: %u", device->pid, device->unlogged);
 	device->owner->gone(device->arg, device, from);
 }
 
@@ -294,7 +294,7 @@ static void say_step(struct device *device, const struct channel_msg *msg)
 		return;
 	}
 	if (device->unlogged)
-		warn("device %d: %u events were not logged", device->pid, device->unlogged);
+		warn("device %d: events that were not logged: %u", device->pid, device->unlogged);
 	device->unlogged = 0;
 	log_line(level, "device %d: %s", device->pid, line);
 }

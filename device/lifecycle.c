@@ -540,16 +540,20 @@ static int answer_take(struct lifecycle *l, unsigned int ring)
 	const struct worker_command *c = &worker_of(l, ring)->command;
 	struct vring *v = &l->vrings[ring];
 
-	if (v->state == RING_STARTING) {
-		v->state = c->result ? RING_BROKEN : RING_RUNNING;
-		orders_event(l->orders, c->result ? EVENT_RING_UNREADABLE : EVENT_RING_STARTED,
-			     ring, c->result ? (int64_t)c->result : v->base);
+	if (v->state == RING_STARTING && c->result) {
+		v->state = RING_BROKEN;
+		orders_event(l->orders, EVENT_RING_UNREADABLE, ring, c->result);
 		return c->result;
 	}
-	if (v->state == RING_STOPPING) {
+	if (v->state == RING_STARTING) {
+		v->state = RING_RUNNING;
+		orders_event(l->orders, packed(l) ? EVENT_PACKED_STARTED : EVENT_RING_STARTED, ring,
+			     v->base);
+	} else if (v->state == RING_STOPPING) {
 		v->base = c->base;
 		vring_forget(l, ring);
-		orders_event(l->orders, EVENT_RING_STOPPED, ring, v->base);
+		orders_event(l->orders, packed(l) ? EVENT_PACKED_STOPPED : EVENT_RING_STOPPED, ring,
+			     v->base);
 	}
 	return 0;
 }

@@ -10,10 +10,13 @@
 
 #include "lib/log.h"
 
-/*  name, level, guilty, words with at most two %lld */
+/* name, level, guilty, words with at most two %lld. The position of a packed ring is
+ * GET_VRING_BASE's: the used ring's slot and wrap counter above the available ring's. */
 #define EVENTS(X)                                                                               \
 	X(RING_STARTED, LOG_DEBUG, "", "ring %lld started at index %lld")                       \
 	X(RING_STOPPED, LOG_DEBUG, "", "ring %lld stopped at index %lld")                       \
+	X(PACKED_STARTED, LOG_DEBUG, "", "packed ring %lld started at %#llx")                   \
+	X(PACKED_STOPPED, LOG_DEBUG, "", "packed ring %lld stopped at %#llx")                   \
 	X(RING_BROKEN, LOG_WARN, "guest", "ring %lld broken: %lld (see errno)")                 \
 	X(RING_UNREADABLE, LOG_WARN, "front-end",                                               \
 	  "memory of ring %lld vanished while in use (error %lld)")                             \
@@ -33,7 +36,7 @@
 	X(OFFLOAD_REFUSED, LOG_ERROR, "administrator", "TAP refuses offloads %lld: error %lld") \
 	X(WORKER_SILENT, LOG_ERROR, "device", "worker %lld did not answer within %lld ms")      \
 	X(START_FAILED, LOG_ERROR, "administrator", "confinement step %lld failed: error %lld") \
-	X(EVENTS_LOST, LOG_WARN, "device", "%lld more events were not logged")
+	X(EVENTS_LOST, LOG_WARN, "device", "events that were not logged: %lld")
 
 enum event_code {
 #define CODE(name, level, guilty, words) EVENT_##name,

@@ -197,6 +197,8 @@ static void test_stats(void **state)
 	assert_string_equal(string(ring, "state"), "running");
 	assert_int_equal(integer(ring, "frames"), 42);
 	assert_int_equal(integer(ring, "breaks"), 0);
+	assert_true(json_is_null(
+		json_object_get(json_array_get(json_object_get(doc, "rings"), 4), "pair")));
 	assert_string_equal(string(json_array_get(json_object_get(doc, "rings"), 4), "direction"),
 			    "ctrl");
 	ring = json_array_get(json_object_get(doc, "rings"), 0);

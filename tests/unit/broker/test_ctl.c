@@ -19,7 +19,7 @@
 	"\"dropped_disabled\":8,\"breaks\":9}"
 
 static const char stats_text[] = "{\"tap\":\"ta\\\\p\\\"\\n0\",\"queue_pairs\":1,\"rings\":[" RING(
-	0, 0, "rx", 100) "," RING(1, 0, "tx", 12345678901) "]}";
+	0, 0, "rx", 100) "," RING(1, 0, "tx", 12345678901) "," RING(2, null, "ctrl", 2) "]}";
 static const char status_text[] = "{\"pid\":7,\"device_pid\":null,\"phase\":\"serving\","
 				  "\"connections\":3,\"restarts\":2,\"active_pairs\":1}";
 
@@ -82,6 +82,8 @@ static void test_metrics(void **state)
 	fclose(out);
 	assert_non_null(strstr(text, "airlock_ring_frames_total{tap=\"ta\\\\p\\\"\\n0\",pair=\"0\","
 				     "direction=\"tx\"} 12345678901\n"));
+	assert_non_null(strstr(text, "airlock_ring_frames_total{tap=\"ta\\\\p\\\"\\n0\","
+				     "direction=\"ctrl\"} 2\n"));
 	assert_non_null(strstr(text, "# TYPE airlock_ring_bytes counter\n"));
 	assert_non_null(strstr(text, "# UNIT airlock_ring_bytes bytes\n"));
 	assert_non_null(strstr(text, "airlock_restarts_total{tap=\"ta\\\\p\\\"\\n0\"} 2\n"));
@@ -111,7 +113,8 @@ static void test_status(void **state)
 
 static void test_stats(void **state)
 {
-	json_t *before = parsed("{\"rings\":[" RING(0, 0, "rx", 40) "," RING(1, 0, "tx", 0) "]}");
+	json_t *before = parsed("{\"rings\":[" RING(0, 0, "rx", 40) "," RING(
+		1, 0, "tx", 0) "," RING(2, null, "ctrl", 2) "]}");
 	json_t *stats = parsed(stats_text);
 	char *text = NULL;
 	size_t size;
@@ -120,10 +123,10 @@ static void test_stats(void **state)
 	(void)state;
 	show_stats(out, stats, before, 2);
 	fclose(out);
-	assert_true(matches(text, "pair +0 rx +0 tx\n"));
-	assert_true(matches(text, "frames +100 +12345678901\n"));
-	assert_true(matches(text, "frames/s +30 +6172839450\n"));
-	assert_true(matches(text, "breaks +9 +9\n"));
+	assert_true(matches(text, "pair +0 rx +0 tx +ctrl\n"));
+	assert_true(matches(text, "frames +100 +12345678901 +2\n"));
+	assert_true(matches(text, "frames/s +30 +6172839450 +0\n"));
+	assert_true(matches(text, "breaks +9 +9 +9\n"));
 	free(text);
 	json_decref(stats);
 	json_decref(before);

@@ -20,6 +20,10 @@ static void words(void **state)
 	assert_int_equal(LOG_DEBUG,
 			 event_describe(EVENT_RING_STARTED, 1, 65535, line, sizeof(line)));
 	assert_string_equal("ring 1 started at index 65535", line);
+	event_describe(EVENT_PACKED_STOPPED, 1, 0x80728072, line, sizeof(line));
+	assert_string_equal("packed ring 1 stopped at 0x80728072", line);
+	event_describe(EVENT_EVENTS_LOST, 1, 0, line, sizeof(line));
+	assert_string_equal("device: events that were not logged: 1", line);
 }
 
 /* Every code with the widest values, into buffers of every size: terminated, and cut at most. */
