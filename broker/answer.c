@@ -37,17 +37,32 @@ static char *text_of(json_t *doc)
 	return line;
 }
 
+static void transport_add(json_t *status, const struct monitor_status *s)
+{
+	json_t *pid = s->transport ? json_integer(s->transport) : json_null();
+	const char *last = *s->transport_last_exit ? s->transport_last_exit : NULL;
+	json_t *transport =
+		json_pack("{s:o, s:s, s:s?}", "transport_pid", pid, "transport_phase",
+			  device_state_name(s->transport_phase), "transport_last_exit", last);
+
+	json_object_update(status, transport);
+	json_decref(transport);
+}
+
 char *answer_status(const struct monitor_status *s, const char *tap, const char *socket_path)
 {
 	json_t *device = s->device ? json_integer(s->device) : json_null();
+	json_t *status = json_pack("{s:s, s:i, s:o, s:s, s:s?, s:s, s:i, s:i, s:I, s:I, s:s?}", //
+				   "version", AIRLOCK_VERSION, "pid", getpid(), "device_pid",
+				   device, "phase", device_state_name(s->phase), "socket_path",
+				   socket_path, "tap", tap, "queue_pairs", (int)s->pairs,
+				   "active_pairs", (int)s->active_pairs, "connections",
+				   (json_int_t)s->connections, "restarts", (json_int_t)s->restarts,
+				   "last_exit", *s->last_exit ? s->last_exit : NULL);
 
-	return text_of(json_pack("{s:s, s:i, s:o, s:s, s:s?, s:s, s:i, s:i, s:I, s:I, s:s?}", //
-				 "version", AIRLOCK_VERSION, "pid", getpid(), "device_pid", device,
-				 "phase", device_state_name(s->phase), "socket_path", socket_path,
-				 "tap", tap, "queue_pairs", (int)s->pairs, "active_pairs",
-				 (int)s->active_pairs, "connections", (json_int_t)s->connections,
-				 "restarts", (json_int_t)s->restarts, "last_exit",
-				 *s->last_exit ? s->last_exit : NULL));
+	if (status && s->paired)
+		transport_add(status, s);
+	return text_of(status);
 }
 
 /* JSON has no unsigned 64-bit numbers; no counter that is true gets there. */

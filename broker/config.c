@@ -88,6 +88,12 @@ static int set_socket_path(struct config *config, const char *value, char why[WH
 	return socket_path(value, &config->socket_path, why);
 }
 
+static int set_vfio_user_socket(struct config *config, const char *value, char why[WHY_MAX])
+{
+	config->vfio_user = true;
+	return socket_path(value, &config->socket_path, why);
+}
+
 static int set_client(struct config *config, const char *value, char why[WHY_MAX])
 {
 	(void)value, (void)why;
@@ -297,6 +303,8 @@ static struct option_row {
 	const char *help;
 } const rows[] = {
 	{ "socket-path", "PATH", set_socket_path, "vhost-user socket to listen on" },
+	{ "vfio-user-socket", "PATH", set_vfio_user_socket,
+	  "vfio-user socket to listen on: for VMMs without\nvirtio code; starts airlock-vfio-user too" },
 	{ "client", NULL, set_client, "connect to PATH instead of listening" },
 	{ "fd", "N", set_fd, "inherited vhost-user socket, listening or connected" },
 	{ "socket-mode", "OCTAL", set_socket_mode, "mode of the socket (0600)" },
@@ -324,7 +332,6 @@ static struct option_row {
 	{ "print-capabilities", NULL, NULL, "QEMU's JSON object about this program" },
 	{ "help", NULL, NULL, "this" },
 	{ "version", NULL, NULL, "the version" },
-	{ "vfio-user-socket", "PATH", not_built, NULL },
 	{ "coalesce", "on|off", not_built, NULL },
 	{ "poll-us", "N", not_built, NULL },
 	{ "affinity", "LIST", not_built, NULL },
@@ -336,6 +343,9 @@ static const struct {
 	const char *one, *other, *why;
 } conflicts[] = {
 	{ "socket-path", "fd", "give one socket" },
+	{ "vfio-user-socket", "socket-path", "give one socket" },
+	{ "vfio-user-socket", "fd", "give one socket" },
+	{ "vfio-user-socket", "client", "a VMM with a vfio-user client connects" },
 	{ "client", "fd", "a descriptor is listening or connected already" },
 	{ "client", "socket-mode", "the peer makes the socket" },
 	{ "client", "socket-group", "the peer makes the socket" },
@@ -346,7 +356,7 @@ static const struct {
 
 /* Options about devices that come and go, and about reports on them. */
 static const char *const supervised[] = { "control", "sandbox-report", "allow-degraded",
-					  "print-capabilities" };
+					  "print-capabilities", "vfio-user-socket" };
 
 /* ---- reading ---- */
 
@@ -473,6 +483,11 @@ static enum config_outcome config_check(struct config *config, const bool *seen)
 	}
 	if (!tap->pairs)
 		tap->pairs = 1;
+	if (config->vfio_user && tap->pairs > CONFIG_VFIO_USER_PAIRS) {
+		err("--queue-pairs=%u: at most %d with --vfio-user-socket", tap->pairs,
+		    CONFIG_VFIO_USER_PAIRS);
+		return CONFIG_WRONG;
+	}
 	return socket_check(config);
 }
 

@@ -13,10 +13,12 @@
 #include "broker/tap.h"
 #include "lib/log.h"
 
-#define CONFIG_QUEUE_SIZE_MAX 32768
+#define CONFIG_QUEUE_SIZE_MAX  32768
+#define CONFIG_VFIO_USER_PAIRS 127 /* a transport's rings have 8 bits, one of them is control */
 
 struct config {
 	const char *socket_path; /* NULL when fd is given */
+	bool vfio_user;		 /* VMMs speak vfio-user there, not vhost-user */
 	bool client;
 	int fd; /* inherited vhost-user socket (also systemd's), -1 none */
 	mode_t socket_mode;

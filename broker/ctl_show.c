@@ -44,7 +44,7 @@ static void member_show(FILE *out, const json_t *object, const char *key, const 
 
 void show_status(FILE *out, const json_t *status)
 {
-	static const struct {
+	static const struct row {
 		const char *key, *title;
 	} rows[] = {
 		{ "version", "version" },	  { "pid", "broker" },
@@ -54,9 +54,17 @@ void show_status(FILE *out, const json_t *status)
 		{ "connections", "connections" }, { "restarts", "restarts" },
 		{ "last_exit", "last exit" },
 	};
+	static const struct row paired[] = {
+		{ "transport_pid", "transport" },
+		{ "transport_phase", "its phase" },
+		{ "transport_last_exit", "its last exit" },
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
 		member_show(out, status, rows[i].key, rows[i].title);
+	for (size_t i = 0; i < ARRAY_SIZE(paired); i++)
+		if (json_object_get(status, paired[i].key))
+			member_show(out, status, paired[i].key, paired[i].title);
 }
 
 /* ---- counters: one line a counter, one column a ring ---- */

@@ -1,5 +1,5 @@
 /*
- * The life of one device process. Runs in the broker's only thread, after privileges are dropped;
+ * The life of one confined process. Runs in the broker's only thread, after privileges are dropped;
  * trusts the device with nothing, and the front-end not even with a read: of the connection it only
  * sees that something came and that it ended.
  *
@@ -139,7 +139,8 @@ static void device_gone(struct device *device)
 	loop_disarm(device->loop, &device->answer);
 	fd_close(&device->channel);
 	if (device->unlogged)
-		warn("device %d: events that were not logged: %u", device->pid, device->unlogged);
+		warn("%s %d: events that were not logged: %u", device->what, device->pid,
+		     device->unlogged);
 	device->owner->gone(device->arg, device, from);
 }
 
@@ -148,7 +149,7 @@ void device_kill(struct device *device, const char *guilt)
 	if (device->state == DEVICE_GONE || device->state == DEVICE_ABSENT)
 		return;
 	device->guilt = guilt;
-	err("device %d: %s; killed", device->pid, guilt);
+	err("%s %d: %s; killed", device->what, device->pid, guilt);
 	device_gone(device);
 }
 
@@ -198,7 +199,7 @@ static void hung_up_step(struct device *device, const struct channel_msg *msg)
 	(void)msg;
 	device->state = DEVICE_ENDING;
 	loop_remove(device->loop, &device->connection_watch);
-	deadline_set(device, HANG_UP_MS, "did not end with its connection");
+	deadline_set(device, HANG_UP_MS + device->patience, "did not end with its connection");
 }
 
 static void stopped_step(struct device *device, const struct channel_msg *msg)
@@ -216,8 +217,8 @@ static void stopped_step(struct device *device, const struct channel_msg *msg)
 
 static void ready_step(struct device *device, const struct channel_msg *msg)
 {
-	debug("device %d: ready: %u threads, Landlock ABI %u", device->pid, msg->ready.threads,
-	      msg->ready.landlock_abi);
+	debug("%s %d: ready: %u threads, Landlock ABI %u", device->what, device->pid,
+	      msg->ready.threads, msg->ready.landlock_abi);
 	loop_disarm(device->loop, &device->deadline);
 	device->state = DEVICE_WAITING;
 	device->owner->ready(device->arg, device);
@@ -294,9 +295,10 @@ static void say_step(struct device *device, const struct channel_msg *msg)
 		return;
 	}
 	if (device->unlogged)
-		warn("device %d: events that were not logged: %u", device->pid, device->unlogged);
+		warn("%s %d: events that were not logged: %u", device->what, device->pid,
+		     device->unlogged);
 	device->unlogged = 0;
-	log_line(level, "device %d: %s", device->pid, line);
+	log_line(level, "%s %d: %s", device->what, device->pid, line);
 }
 
 /* ---- what the loop sees ---- */
@@ -352,7 +354,7 @@ static void ping_send(struct device *device)
 	}
 	device->ping_seq = ping.seq;
 	device->pinged = true;
-	loop_arm(device->loop, &device->ping, ANSWER_MS);
+	loop_arm(device->loop, &device->ping, ANSWER_MS + device->patience);
 }
 
 static void ping_passed(void *arg)
@@ -409,21 +411,16 @@ void device_born(struct device *device, pid_t pid, int pidfd)
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
 }
 
-int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads,
-		 int steering)
+int device_serve(struct device *device, int connection, const struct channel_serve *serve,
+		 const int *fds, size_t nfds)
 {
-	struct channel_msg serve = { .type = CHANNEL_SERVE,
-				     .seq = ++device->seq,
-				     .serve = { .pairs = device->pairs,
-						.tap_offloads = offloads,
-						.steering = steering >= 0 } };
-	int fds[CHANNEL_FDS_MAX];
+	struct channel_msg msg = { .type = CHANNEL_SERVE, .seq = ++device->seq, .serve = *serve };
+	int all[CHANNEL_FDS_MAX];
 	int error;
 
-	fds[0] = connection;
-	memcpy(&fds[1], queues, device->pairs * sizeof(int));
-	fds[1 + device->pairs] = steering;
-	error = channel_send(device->channel, &serve, fds, 1 + device->pairs + (steering >= 0));
+	all[0] = connection;
+	memcpy(&all[1], fds, nfds * sizeof(int));
+	error = channel_send(device->channel, &msg, all, 1 + nfds);
 	if (error) {
 		device_kill(device, "does not take SERVE");
 		return error;
@@ -431,6 +428,7 @@ int device_serve(struct device *device, int connection, const int *queues, uint3
 	device->state = DEVICE_SERVING;
 	device->connection = connection;
 	device->connection_inode = inode_of(connection);
+	device->backend_inode = device->pairs ? 0 : inode_of(fds[0]);
 	device->connection_watch = (struct watch){
 		.fd = connection, .events = POLLRDHUP, .ready = connection_ready, .arg = device
 	};
@@ -451,6 +449,18 @@ void device_link(struct device *device, bool up, unsigned mtu)
 		return;
 	if (refuses(channel_send(device->channel, &link, NULL, 0)))
 		device_kill(device, "does not take LINK");
+}
+
+int device_backend(struct device *device, int backend)
+{
+	struct channel_msg msg = { .type = CHANNEL_BACKEND, .seq = ++device->seq };
+	int error = channel_send(device->channel, &msg, &backend, 1);
+
+	if (error)
+		device_kill(device, "does not take BACKEND");
+	else
+		device->backend_inode = inode_of(backend);
+	return error;
 }
 
 int device_ask(struct device *device, uint32_t ring)

@@ -1,7 +1,8 @@
 /*
- * One device process as the broker sees it: its end of the channel, its life, its deadlines. What
- * it says meets lib/channel.c's table and then the table in device.c; whoever breaks a rule is
- * killed, at once, and nobody waits for the corpse. Owner: the broker's only thread.
+ * One confined process, a device or a transport, as the broker sees it: its end of the channel, its
+ * life, its deadlines. What it says meets lib/channel.c's table and then the table in device.c;
+ * whoever breaks a rule is killed, at once, and nobody waits for the corpse. Owner: the broker's
+ * only thread.
  */
 #ifndef AIRLOCK_BROKER_DEVICE_H
 #define AIRLOCK_BROKER_DEVICE_H
@@ -11,7 +12,7 @@
 #include "lib/channel.h"
 
 enum device_state {
-	DEVICE_ABSENT,	 /* a free place in the monitor's table */
+	DEVICE_ABSENT,	 /* a free place in its crew */
 	DEVICE_STARTING, /* ordered; not confined yet as far as we know */
 	DEVICE_WAITING,	 /* confined, a spare */
 	DEVICE_SERVING,
@@ -33,6 +34,7 @@ struct device_owner {
 };
 
 struct device {
+	const char *what; /* "device" or "transport", for the log */
 	enum device_state state;
 	uint32_t serial;
 	pid_t pid;	/* 0 until the spawner has told */
@@ -40,7 +42,9 @@ struct device {
 	int channel;	/* owned */
 	int connection; /* owned: the duplicate by which we watch and end it */
 	uint64_t channel_inode, connection_inode;
-	unsigned pairs;
+	uint64_t backend_inode; /* of what a transport was given beside its connection; else 0 */
+	unsigned pairs;		/* 0: a transport, which has none to switch */
+	unsigned patience; /* ms: how much longer than a device it may take to answer and to end */
 	const char *guilt; /* why we killed it, NULL: we did not */
 	const char *late;  /* what the running deadline is for */
 	struct watch channel_watch, connection_watch;
@@ -62,11 +66,13 @@ struct device {
 void device_begin(struct device *device, int channel);
 /* BORN: takes pidfd. */
 void device_born(struct device *device, pid_t pid, int pidfd);
-/* Hands the connection over (keeps it as the duplicate) with one TAP queue a pair. On failure the
- * device has been killed and the connection is still the caller's. */
-/* steering: the descriptor of its page, -1 none. */
-int device_serve(struct device *device, int connection, const int *queues, uint32_t offloads,
-		 int steering);
+/* Hands the connection over (keeps it as the duplicate), and with it nfds more, all borrowed, as
+ * `serve` says (lib/channel.h). On failure the device has been killed and the connection is still
+ * the caller's. */
+int device_serve(struct device *device, int connection, const struct channel_serve *serve,
+		 const int *fds, size_t nfds);
+/* Brings a transport that serves another back-end's socket, borrowed. 0, or -errno: killed. */
+int device_backend(struct device *device, int backend);
 /* Tells one that serves of the TAP's link; what it does with it is its own affair. */
 void device_link(struct device *device, bool up, unsigned mtu);
 /* Asks for the counters of a ring; the answer is owner->stats(). */

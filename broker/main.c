@@ -30,29 +30,39 @@ enum {
 	EXIT_USAGE
 };
 
+/* What it takes to make confined processes of one kind. */
+struct kind {
+	struct ids ids;
+	struct program program;
+	struct denial *denial; /* NULL: denied calls stay unnamed */
+	struct spawner *spawner;
+};
+
+#define KIND_NONE                                         \
+	{                                                 \
+		.ids.locks = { -1, -1 }, .program.fd = -1 \
+	}
+
 /* Everything that the broker owns. */
 static struct broker {
 	struct config config;
-	struct ids ids;
+	struct kind devices, transports; /* the latter with --vfio-user-socket */
 	struct policies *policies;
-	struct program program;
 	struct tap tap;
 	struct link link;
 	struct frontends frontends;
 	struct listener control_listener;
-	struct denial *denial;
 	struct guard *guard;
 	struct notify notify;
 	int report_fd, signal_fd;
-	struct spawner *spawner;
 	struct privilege_state privilege;
 	struct loop loop;
 	struct watch signals;
 	struct monitor *monitor;
 	struct control *control;
 } broker = {
-	.ids.locks = { -1, -1 },
-	.program.fd = -1,
+	.devices = KIND_NONE,
+	.transports = KIND_NONE,
 	.tap.steering = STEERING_NONE,
 	.frontends = { .listener = LISTENER_NONE, .given = -1 },
 	.control_listener = LISTENER_NONE,
@@ -65,13 +75,19 @@ static struct broker {
 static const struct config_program airlock_broker = {
 	.name = "airlock-broker",
 	.usage =
-		"Usage: airlock-broker (--socket-path=PATH [--client] | --fd=N) [OPTION...]\n"
+		"Usage: airlock-broker (--socket-path=PATH [--client] | --fd=N |\n"
+		"                       --vfio-user-socket=PATH) [OPTION...]\n"
 		"Sets up one vhost-user network device, served by a sandboxed process, on a TAP.\n",
 	.page = "airlock-broker(8)",
 	.supervises = true,
 };
 
 /* ---- phase 1: what can be known without changing anything ---- */
+
+static const char *socket_option(const struct config *config)
+{
+	return config->vfio_user ? "vfio-user-socket" : "socket-path";
+}
 
 static int socket_check(struct broker *b)
 {
@@ -81,7 +97,7 @@ static int socket_check(struct broker *b)
 	if (config->client)
 		return 0;
 	if (config->socket_path)
-		return listen_check("socket-path", config->socket_path);
+		return listen_check(socket_option(config), config->socket_path);
 	kind = listen_kind(config->fd);
 	if (kind < 0)
 		err("--fd=%d: is no UNIX stream socket that listens or is connected", config->fd);
@@ -107,13 +123,18 @@ static int check(struct broker *b)
 		err("start it as root; it gives its privileges up before it serves");
 		return -EPERM;
 	}
-	error = program_open(&b->program);
+	error = program_open(&b->devices.program, "airlock-device");
 	if (!error)
-		error = ids_claim(config->user, config->group, &b->ids);
+		error = ids_claim(config->user, config->group, &b->devices.ids);
+	if (!error && config->vfio_user)
+		error = program_open(&b->transports.program, "airlock-vfio-user");
+	if (!error && config->vfio_user)
+		error = ids_claim(NULL, NULL, &b->transports.ids);
 	if (error)
 		return error;
-	error = policies_load(config->policy_dir, POLICIES_SUPERVISED, b->ids.spawner_uid,
-			      b->ids.spawner_gid, &b->policies);
+	error = policies_load(config->policy_dir,
+			      POLICIES_SUPERVISED | (config->vfio_user ? POLICIES_PAIRED : 0),
+			      b->devices.ids.spawner_uid, b->devices.ids.spawner_gid, &b->policies);
 	return config_mistake(error) ? -EINVAL : error;
 }
 
@@ -129,8 +150,8 @@ static int frontends_open(struct broker *b)
 		return 0;
 	}
 	if (config->socket_path)
-		return listen_open(&b->frontends.listener, "socket-path", config->socket_path,
-				   config->socket_mode, config->socket_group);
+		return listen_open(&b->frontends.listener, socket_option(config),
+				   config->socket_path, config->socket_mode, config->socket_group);
 	if (fcntl(config->fd, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(config->fd, F_SETFL, O_NONBLOCK) < 0)
 		return -errno;
@@ -176,9 +197,9 @@ static int signals_open(struct broker *b)
 	return b->signal_fd < 0 ? -errno : 0;
 }
 
-static void denial_watch(struct broker *b)
+static void denial_watch(struct kind *kind)
 {
-	int error = denial_open(b->ids.device_uid, &b->denial);
+	int error = denial_open(kind->ids.device_uid, &kind->denial);
 
 	if (error)
 		info("denied system calls stay unnamed: %s", strerror(-error));
@@ -201,7 +222,9 @@ static int open_all(struct broker *b)
 	error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
 	if (error)
 		return error;
-	denial_watch(b);
+	denial_watch(&b->devices);
+	if (b->config.vfio_user)
+		denial_watch(&b->transports);
 	notify_open(&b->notify, b->config.ready_fd);
 	error = tap_configure(&b->tap, &b->config.tap);
 	return error ? error : link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
@@ -209,21 +232,32 @@ static int open_all(struct broker *b)
 
 /* ---- phases 3 and 4: the spawner, and giving up what only set-up needed ---- */
 
-static int spawner_make(struct broker *b)
+static int spawner_make(struct broker *b, struct kind *kind, const struct spawner_kind *of)
 {
 	struct spawner_options options = {
-		.kind = &spawner_of_devices,
-		.ids = &b->ids,
+		.kind = of,
+		.ids = &kind->ids,
 		.policies = b->policies,
-		.exe_fd = b->program.fd,
-		.argv = b->program.argv,
+		.exe_fd = kind->program.fd,
+		.argv = kind->program.argv,
 		.allowed = b->config.allowed,
 	};
+	int error = spawner_start(&options, &kind->spawner);
+
+	program_close(&kind->program);
+	return error;
+}
+
+static int spawners_make(struct broker *b)
+{
 	int error;
 
-	program_arguments(&b->program, &b->config, b->tap.mtu);
-	error = spawner_start(&options, &b->spawner);
-	program_close(&b->program);
+	program_arguments(&b->devices.program, &b->config, b->tap.mtu);
+	error = spawner_make(b, &b->devices, &spawner_of_devices);
+	if (!error && b->config.vfio_user) {
+		program_transport(&b->transports.program, &b->config);
+		error = spawner_make(b, &b->transports, &spawner_of_transports);
+	}
 	if (error)
 		tap_restore(&b->tap, &b->config.tap);
 	return error;
@@ -233,7 +267,7 @@ static int drop(struct broker *b)
 {
 	struct privilege_options options = {
 		.filter_fd = b->policies->roles[ROLE_BROKER].fd,
-		.degraded = spawner_degraded(b->spawner),
+		.degraded = spawner_degraded(b->devices.spawner),
 		.allowed = b->config.allowed,
 	};
 	const int dirs[] = { b->frontends.listener.dir, b->control_listener.dir };
@@ -273,12 +307,15 @@ static int supervise(struct broker *b)
 {
 	struct monitor_options options = {
 		.loop = &b->loop,
-		.spawner = b->spawner,
+		.spawner = b->devices.spawner,
 		.tap = &b->tap,
 		.frontends = &b->frontends,
+		.pair = b->config.vfio_user,
+		.transport_spawner = b->transports.spawner,
+		.transport_denial = b->transports.denial,
 		.notify = &b->notify,
 		.link = &b->link,
-		.denial = b->denial,
+		.denial = b->devices.denial,
 		.policies = b->policies,
 		.privilege = &b->privilege,
 		.report_fd = b->report_fd,
@@ -309,21 +346,28 @@ static int supervise(struct broker *b)
 
 /* ---- the end, whatever came before ---- */
 
+static void kind_close(struct kind *kind)
+{
+	denial_close(kind->denial);
+	program_close(&kind->program);
+	ids_release(&kind->ids);
+}
+
 static void clean_up(struct broker *b)
 {
 	control_free(b->control);
 	monitor_free(b->monitor);
-	spawner_stop(b->spawner);
+	spawner_stop(b->transports.spawner);
+	spawner_stop(b->devices.spawner);
 	frontends_close(&b->frontends);
 	listen_close(&b->control_listener);
 	guard_close(b->guard);
 	link_close(&b->link);
 	tap_close(&b->tap);
-	denial_close(b->denial);
 	notify_close(&b->notify);
-	program_close(&b->program);
 	policies_free(b->policies);
-	ids_release(&b->ids);
+	kind_close(&b->transports);
+	kind_close(&b->devices);
 }
 
 static int run(struct broker *b)
@@ -333,7 +377,7 @@ static int run(struct broker *b)
 	if (!error)
 		error = open_all(b);
 	if (!error)
-		error = spawner_make(b);
+		error = spawners_make(b);
 	if (!error)
 		error = drop(b);
 	return error ? error : supervise(b);

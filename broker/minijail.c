@@ -94,7 +94,7 @@ static int check(void)
 	}
 	error = jailer_find(&me.jailer);
 	if (!error)
-		error = program_open(&me.program);
+		error = program_open(&me.program, "airlock-device");
 	if (!error)
 		error = jailer_device(&me.jailer, me.program.fd);
 	if (!error)

@@ -1,20 +1,18 @@
 /*
- * Supervision: who serves, who waits as a confined spare, and what happens when one of them ends.
- * One connection is served at a time, each by a process of its own; a second client waits in the
+ * Supervision: which device serves whom, and what happens when one of them ends. One VMM is served
+ * at a time, by a device of its own, or by a transport and a device; a second one waits in the
  * listener's backlog. Never waits for a device, its spawner or a front-end. Owner: the broker's
  * only thread; everything in the options is borrowed and outlives the monitor.
  */
 #ifndef AIRLOCK_BROKER_MONITOR_H
 #define AIRLOCK_BROKER_MONITOR_H
 
-#include "broker/death.h"
-#include "broker/device.h"
-#include "broker/notify.h"
-#include "broker/policies.h"
-#include "broker/privilege.h"
 #include "broker/frontends.h"
 #include "broker/link.h"
-#include "broker/spawner.h"
+#include "broker/notify.h"
+#include "broker/pair.h"
+#include "broker/policies.h"
+#include "broker/privilege.h"
 #include "broker/tally.h"
 #include "broker/tap.h"
 
@@ -24,7 +22,10 @@ struct monitor_options {
 	struct loop *loop;
 	struct spawner *spawner;
 	struct tap *tap;
-	struct frontends *frontends;
+	struct frontends *frontends; /* where VMMs connect */
+	bool pair;		     /* to a transport: they speak vfio-user */
+	struct spawner *transport_spawner;
+	const struct denial *transport_denial; /* NULL, as below */
 	struct notify *notify;
 	const struct link *link;     /* NULL: devices are not told */
 	const struct denial *denial; /* NULL: denied calls stay unnamed */
@@ -38,9 +39,13 @@ struct monitor_options {
 struct monitor_status {
 	pid_t device; /* that serves or waits, 0 none */
 	enum device_state phase;
+	bool paired; /* then likewise: */
+	pid_t transport;
+	enum device_state transport_phase;
 	unsigned pairs, active_pairs;
-	uint64_t connections, restarts; /* begun; devices replaced because they died */
-	char last_exit[DEATH_WORDS];	/* "" before the first */
+	uint64_t connections, restarts; /* of VMMs begun; processes replaced because they died */
+	char last_exit[DEATH_WORDS];	/* of a device; "" before the first */
+	char transport_last_exit[DEATH_WORDS];
 };
 
 /* NULL: no memory. */

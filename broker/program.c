@@ -1,6 +1,6 @@
 /*
- * Finds the device program and writes its command line. Runs in the broker while it is privileged;
- * trusts the directory that it was started from itself.
+ * Finds the programs that are confined and writes their command lines. Runs in the broker while it
+ * is privileged; trusts the directory that it was started from itself.
  */
 #include "broker/program.h"
 
@@ -16,7 +16,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-static const char *const places[] = { "airlock-device", "../libexec/airlock/airlock-device" };
+static const char *const places[] = { "", "../libexec/airlock/" };
 
 /* The directory of /proc/self/exe, without a slash at its end. */
 static int own_directory(char dir[PATH_MAX])
@@ -34,14 +34,14 @@ static int own_directory(char dir[PATH_MAX])
 	return 0;
 }
 
-int program_open(struct program *program)
+int program_open(struct program *program, const char *name)
 {
 	char dir[PATH_MAX], path[PATH_MAX + 64];
 	int error = own_directory(dir);
 
 	program->fd = -1;
 	for (size_t i = 0; i < ARRAY_SIZE(places) && !error; i++) {
-		snprintf(path, sizeof(path), "%s/%s", dir, places[i]);
+		snprintf(path, sizeof(path), "%s/%s%s", dir, places[i], name);
 		program->fd = open(path, O_PATH | O_CLOEXEC);
 		if (program->fd >= 0)
 			return 0;
@@ -49,8 +49,7 @@ int program_open(struct program *program)
 			error = -errno;
 	}
 	error = error ? error : -ENOENT;
-	err("airlock-device: not beside this program nor in ../libexec/airlock: %s",
-	    strerror(-error));
+	err("%s: not beside this program nor in ../libexec/airlock: %s", name, strerror(-error));
 	return error;
 }
 
@@ -81,6 +80,14 @@ void program_arguments(struct program *program, const struct config *config, uns
 		 mac[4], mac[5]);
 	if (config->require_sealed)
 		word_add(program, "--require-sealed");
+}
+
+void program_transport(struct program *program, const struct config *config)
+{
+	memset(program->argv, 0, sizeof(program->argv));
+	word_add(program, "airlock-vfio-user");
+	word_add(program, "--queue-pairs=%u", config->tap.pairs);
+	word_add(program, "--queue-size=%u", config->queue_size);
 }
 
 void program_close(struct program *program)

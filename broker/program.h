@@ -1,6 +1,6 @@
 /*
- * The program that devices run, and its command line: both fixed before the spawner is made, so
- * that an order needs no parameters.
+ * The program that devices run, or transports, and its command line: both fixed before the spawner
+ * is made, so that an order needs no parameters.
  */
 #ifndef AIRLOCK_BROKER_PROGRAM_H
 #define AIRLOCK_BROKER_PROGRAM_H
@@ -16,11 +16,13 @@ struct program {
 	char words[PROGRAM_WORDS][PROGRAM_WORD_MAX];
 };
 
-/* Finds airlock-device beside this program, or in libexec/airlock beside its directory. 0 or -errno
+/* Finds `name` beside this program, or in libexec/airlock beside its directory. 0 or -errno
  * (logged). */
-int program_open(struct program *program);
+int program_open(struct program *program, const char *name);
 /* What every device is told. mtu: as the TAP has it. */
 void program_arguments(struct program *program, const struct config *config, unsigned mtu);
+/* What every transport is told: the rest it hears from its back-end. */
+void program_transport(struct program *program, const struct config *config);
 void program_close(struct program *program);
 
 #endif

@@ -104,6 +104,8 @@ static const char *fd_kind(const struct report_facts *facts, const struct witnes
 		if (fd->inode && fd->inode == facts->channel_inode)
 			return "channel";
 		if (fd->inode && fd->inode == facts->connection_inode)
+			return facts->backend_inode ? "vfio-user" : "vhost-user";
+		if (fd->inode && fd->inode == facts->backend_inode)
 			return "vhost-user";
 		return "socket";
 	case WITNESS_TAP:
@@ -142,15 +144,22 @@ static json_t *calls(const struct policies_role *role)
 	return array;
 }
 
+static enum role thread_role(const struct report_facts *facts, const struct witness_thread *t)
+{
+	if (facts->backend_inode)
+		return ROLE_TRANSPORT;
+	return strncmp(t->comm, "airlock-worker", strlen("airlock-worker")) ? ROLE_CONTROL
+									    : ROLE_WORKER;
+}
+
 /* A thread's policy is named only where the kernel counts the filter that was meant for it. */
 static json_t *thread(const struct report_facts *facts, const struct witness_thread *t)
 {
-	const bool worker = !strncmp(t->comm, "airlock-worker", strlen("airlock-worker"));
-	const struct policies_role *role =
-		&facts->policies->roles[worker ? ROLE_WORKER : ROLE_CONTROL];
-	json_t *object = json_pack("{s:i, s:s, s:b, s:i}", "tid", t->tid, "role",
-				   worker ? "worker" : "control", "no_new_privs",
-				   (int)t->no_new_privs, "filters", (int)t->filters);
+	const enum role which = thread_role(facts, t);
+	const struct policies_role *role = &facts->policies->roles[which];
+	json_t *object =
+		json_pack("{s:i, s:s, s:b, s:i}", "tid", t->tid, "role", role_name(which),
+			  "no_new_privs", (int)t->no_new_privs, "filters", (int)t->filters);
 
 	if (t->seccomp != 2 || t->filters < FILTERS_OF_A_THREAD) {
 		json_object_set_new(object, "policy", json_null());
@@ -192,23 +201,37 @@ static json_t *degraded(unsigned mask)
 	return array;
 }
 
-static json_t *report(const struct report_facts *facts)
+/* One process. */
+static json_t *process(const struct report_facts *facts)
 {
 	const struct witness *w = facts->witness;
-	json_t *json = json_pack(
-		"{s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:s, s:i, s:o, s:o, s:o, s:o, s:o}", "pid",
-		(int)w->pid, "uid", (int)w->process.uid[1], "gid", (int)w->process.gid[1], "groups",
-		(int)w->process.groups, "no_new_privs", (int)w->process.no_new_privs,
-		"capabilities", capabilities(&w->process), "namespaces", namespaces(facts), "root",
-		root(w), "landlock_abi", (int)facts->landlock_abi, "rlimits", rlimits(w), "fds",
-		fds(facts), "threads", threads(facts), "broker", broker(facts), "degraded",
-		degraded(facts->degraded));
+	json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:b, s:o, s:o, s:s, s:i, s:o, s:o, s:o}",
+				 "pid", (int)w->pid, "uid", (int)w->process.uid[1], "gid",
+				 (int)w->process.gid[1], "groups", (int)w->process.groups,
+				 "no_new_privs", (int)w->process.no_new_privs, "capabilities",
+				 capabilities(&w->process), "namespaces", namespaces(facts), "root",
+				 root(w), "landlock_abi", (int)facts->landlock_abi, "rlimits",
+				 rlimits(w), "fds", fds(facts), "threads", threads(facts));
 
 	if (w->error) {
 		json_object_set_new(json, "incomplete", json_string(strerror(-w->error)));
 		warn("sandbox report: not all of /proc/%d could be read: %s", w->pid,
 		     strerror(-w->error));
 	}
+	return json;
+}
+
+static json_t *report(const struct report_facts *facts)
+{
+	json_t *json = process(facts);
+	unsigned missing = facts->degraded;
+
+	if (facts->transport) {
+		json_object_set_new(json, "transport", process(facts->transport));
+		missing |= facts->transport->degraded;
+	}
+	json_object_set_new(json, "broker", broker(facts));
+	json_object_set_new(json, "degraded", degraded(missing));
 	return json;
 }
 

@@ -20,7 +20,11 @@ struct report_facts {
 	unsigned landlock_abi;	    /* of spawner_landlock() */
 	unsigned degraded;	    /* LAYER_BITs, of spawner_degraded() and privilege_drop() */
 	uint64_t channel_inode;	    /* of the device's end (fstat before it is sent), 0 unknown */
-	uint64_t connection_inode;  /* of the vhost-user socket, likewise */
+	uint64_t connection_inode;  /* of its vhost-user socket, likewise; of a transport: vfio-user
+				     */
+	uint64_t backend_inode;	    /* of a transport's vhost-user socket */
+	const struct report_facts
+		*transport; /* of a device's report: the other of its pair, or NULL */
 };
 
 /* FILE is created or emptied, 0644; "-" is standard output. A descriptor, or -errno (logged). */

@@ -113,7 +113,8 @@ static const struct usage {
 	{ "--allow-degraded=everything", NULL, 2 },
 	{ "--allow-degraded=", NULL, 2 },
 	{ "--log-level=loud", NULL, 2 },
-	{ "--vfio-user-socket=/tmp/s", NULL, 2 },
+	{ "--vfio-user-socket=/tmp/s", NULL, 2 }, /* and a vhost-user socket */
+	{ "--vfio-user-socket=/no/such/directory/s", "--socket-path", 2 },
 	{ "--guard=mac,ip", NULL, 2 },
 	{ "--coalesce=on", NULL, 2 },
 	{ "--poll-us=5", NULL, 2 },

@@ -1,7 +1,8 @@
 /*
  * The jail seen from outside: every property that interface.md promises of the device and of the
  * broker, read from /proc while frames flow, compared with what the sandbox report says of them;
- * and a device that makes a forbidden call, which must die of it while the broker names the call.
+ * the same of the transport where there is a pair; and a device that makes a forbidden call, which
+ * must die of it while the broker names the call.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,12 +15,14 @@
 
 #include "lib/util.h"
 #include "tests/integration/denied_calls.h"
+#include "tests/support/card.h"
 #include "tests/support/rig.h"
 
 static struct rig rig;
 static struct guest guest;
 static uint8_t frame[FRAME_MAX];
-static pid_t device;
+static struct card card = { .sock = -1, .changed = -1 };
+static pid_t device; /* or the transport, whose part of the report `report` then is */
 static json_t *report;
 
 static int serve(void **state)
@@ -34,9 +37,39 @@ static int serve(void **state)
 	return 0;
 }
 
+static json_t *at(const char *key)
+{
+	json_t *value = json_object_get(report, key);
+
+	assert_non_null(value);
+	return value;
+}
+
+static int serve_pair(void **state)
+{
+	json_t *whole;
+
+	(void)state;
+	guest_blank(&guest);
+	rig_start_pair(&rig, (const char *[]){ NULL });
+	assert_ok(card_make_rings(&guest, 0));
+	assert_ok(card_connect(&card, rig.socket));
+	assert_ok(card_plug(&card, &guest));
+	assert_int_equal(0x0f, card_drive(&card, &guest));
+	rig_transmit(&rig, &guest, 0, 64, 0, 10);
+	whole = rig_report(&rig);
+	report = json_copy(json_object_get(whole, "transport"));
+	json_object_set(report, "broker", json_object_get(whole, "broker"));
+	json_object_set(report, "degraded", json_object_get(whole, "degraded"));
+	json_decref(whole);
+	device = (pid_t)json_integer_value(at("pid"));
+	return 0;
+}
+
 static int end(void **state)
 {
 	(void)state;
+	card_close(&card);
 	guest_close(&guest);
 	json_decref(report);
 	report = NULL;
@@ -49,14 +82,6 @@ static const char *status(pid_t pid, const char *field)
 	static char value[256];
 
 	assert_ok(proc_status(pid, field, value, sizeof(value)));
-	return value;
-}
-
-static json_t *at(const char *key)
-{
-	json_t *value = json_object_get(report, key);
-
-	assert_non_null(value);
 	return value;
 }
 
@@ -406,6 +431,107 @@ static void broker_and_spawner_are_filtered(void **state)
 	assert_false(lists(json_object_get(at("broker"), "syscalls"), "openat"));
 }
 
+/* ---- of a transport, what is another than of a device ---- */
+
+static void a_transports_threads_are_filtered(void **state)
+{
+	static const char *const never[] = { "execve", "execveat", "open",	     "openat",
+					     "bind",   "listen",   "io_uring_setup", "clone",
+					     "clone3", "ptrace",   "ioctl" };
+	pid_t tids[16];
+	int n = proc_threads(device, tids, ARRAY_SIZE(tids));
+	char value[64];
+
+	(void)state;
+	assert_int_equal(2, n); /* server and task */
+	assert_int_equal(n, json_array_size(at("threads")));
+	for (int i = 0; i < n; i++) {
+		json_t *thread = thread_of(tids[i]);
+
+		assert_ok(proc_thread_status(device, tids[i], "Seccomp", value, sizeof(value)));
+		assert_string_equal("2", value);
+		/* Its own, and that of its spawner, which allows less in parts. */
+		assert_ok(proc_thread_status(device, tids[i], "Seccomp_filters", value,
+					     sizeof(value)));
+		assert_string_equal("2", value);
+		assert_non_null(thread);
+		assert_string_equal("transport",
+				    json_string_value(json_object_get(thread, "role")));
+		for (size_t k = 0; k < ARRAY_SIZE(never); k++)
+			assert_false(lists(json_object_get(thread, "syscalls"), never[k]));
+	}
+}
+
+static void a_transports_descriptors_are_those_it_needs(void **state)
+{
+	static const struct {
+		const char *target;
+		int least, most;
+	} kinds[] = {
+		{ "socket:[", 4, 4 }, /* VMM, back-end with its channel, broker */
+		{ "anon_inode:[eventpoll]", 1, 1 },
+		{ "anon_inode:[eventfd]", 6, 40 }, /* mailbox, kicks, calls, the VMM's vectors */
+		{ "/memfd:", 1, 8 },		   /* guest memory, never mapped */
+	};
+	int n = 0, total = proc_count_fds(device), seen[ARRAY_SIZE(kinds)] = { 0 };
+	char target[128], maps[65536];
+
+	(void)state;
+	for (int fd = 0; fd < 4096 && n < total; fd++) {
+		size_t k = 0;
+
+		if (proc_fd_target(device, fd, target, sizeof(target)))
+			continue;
+		n++;
+		while (k < ARRAY_SIZE(kinds) &&
+		       strncmp(target, kinds[k].target, strlen(kinds[k].target)) != 0)
+			k++;
+		if (k == ARRAY_SIZE(kinds)) {
+			fail_msg("descriptor %d is %s", fd, target);
+			return;
+		}
+		seen[k]++;
+	}
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+		assert_in_range(seen[k], kinds[k].least, kinds[k].most);
+	assert_true(proc_read(device, "maps", maps, sizeof(maps)) > 0);
+	assert_null(strstr(maps, "memfd"));
+}
+
+static void a_transports_sockets_are_reported(void **state)
+{
+	static const char *const kinds[] = { "vfio-user", "vhost-user", "channel" };
+	json_t *entry;
+	size_t i;
+
+	(void)state;
+	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
+		int seen = 0;
+
+		json_array_foreach (at("fds"), i, entry) {
+			const char *kind = json_string_value(json_object_get(entry, "kind"));
+
+			seen += !strcmp(kind, kinds[k]);
+			assert_string_not_equal(kind, "tap");
+			assert_string_not_equal(kind, "file");
+		}
+		assert_int_equal(1, seen);
+	}
+}
+
+/* Neither sees the other: not by its uid, and by no namespace. */
+static void a_pair_shares_nothing(void **state)
+{
+	static const char *const kinds[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
+	pid_t other = rig_device(&rig);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		assert_false(proc_same_namespace(device, other, kinds[i]));
+	assert_int_not_equal(atoi(status(device, "Uid")), atoi(status(other, "Uid")));
+	assert_int_not_equal(proc_parent(device), proc_parent(other));
+}
+
 static void nothing_is_degraded(void **state)
 {
 	(void)state;
@@ -500,6 +626,10 @@ static void worker_dies_of_a_denied_call(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, serve, end)
+#define PAIR(name)                                               \
+	{                                                        \
+		"transport: " #name, name, serve_pair, end, NULL \
+	}
 
 int main(void)
 {
@@ -520,6 +650,21 @@ int main(void)
 		TEST(filters_are_those_that_were_compiled),
 		TEST(broker_and_spawner_are_filtered),
 		TEST(nothing_is_degraded),
+		PAIR(ids_are_nobodys),
+		PAIR(no_capability_is_left),
+		PAIR(privileges_cannot_be_gained),
+		PAIR(namespaces_are_its_own),
+		PAIR(root_is_empty_and_read_only),
+		PAIR(environment_is_empty),
+		PAIR(memory_cannot_be_dumped),
+		PAIR(limits_are_set),
+		PAIR(filters_are_those_that_were_compiled),
+		PAIR(broker_and_spawner_are_filtered),
+		PAIR(nothing_is_degraded),
+		PAIR(a_transports_threads_are_filtered),
+		PAIR(a_transports_descriptors_are_those_it_needs),
+		PAIR(a_transports_sockets_are_reported),
+		PAIR(a_pair_shares_nothing),
 		cmocka_unit_test_setup_teardown(control_thread_dies_of_a_denied_call, start_double,
 						end_double),
 		cmocka_unit_test_setup_teardown(worker_dies_of_a_denied_call, start_double,

@@ -131,6 +131,23 @@ void rig_launch(struct rig *rig, const struct program_start *start)
 	note_baseline(rig);
 }
 
+void rig_prepare_pair(struct rig *rig, struct program_start *start, const char *const *options)
+{
+	static char option[96];
+
+	rig_prepare(rig, start, options);
+	snprintf(option, sizeof(option), "--vfio-user-socket=%s", rig->socket);
+	start->args[1] = option;
+}
+
+void rig_start_pair(struct rig *rig, const char *const *options)
+{
+	struct program_start start;
+
+	rig_prepare_pair(rig, &start, options);
+	rig_launch(rig, &start);
+}
+
 void rig_start(struct rig *rig, const char *const *options)
 {
 	struct program_start start;

@@ -44,7 +44,10 @@ int rig_run(const char *name, const struct CMUnitTest *tests, size_t n);
 void rig_prepare(struct rig *rig, struct program_start *start, const char *const *options);
 /* Starts what was prepared and waits until it serves. */
 void rig_launch(struct rig *rig, const struct program_start *start);
+/* The same for VMMs that speak vfio-user: nothing but the socket's option is another. */
+void rig_prepare_pair(struct rig *rig, struct program_start *start, const char *const *options);
 /* Both. */
+void rig_start_pair(struct rig *rig, const char *const *options);
 void rig_start(struct rig *rig, const char *const *options);
 /* SIGTERM: the broker must end with 0 and leave neither TAP nor sockets. */
 void rig_stop(struct rig *rig);

@@ -163,7 +163,7 @@ static void test_refused(void **state)
 		"--allow-degraded=net,,ipc",
 		"--ready-fd=999",
 		"--log-level=loud",
-		"--vfio-user-socket=/v",
+		"--vfio-user-socket=",
 		"--guard=",
 		"--guard=mac,",
 		"--guard=ip",
@@ -202,6 +202,10 @@ static void test_together(void **state)
 		{ S, "--tap-fd=0", "--queue-pairs=2" },
 		{ "--once" },
 		{ S, "word" },
+		{ S, "--vfio-user-socket=/v" },
+		{ "--vfio-user-socket=/v", "--fd=0" },
+		{ "--vfio-user-socket=/v", "--client" },
+		{ "--vfio-user-socket=/v", "--queue-pairs=128" },
 		{ S, "--once=yes" },
 		{ S, "--no-such-option" },
 		{ S, "--tap" },
@@ -242,6 +246,18 @@ static void test_words(void **state)
 	}
 }
 
+static void test_vfio_user(void **state)
+{
+	(void)state;
+	assert_int_equal(
+		PARSE("--vfio-user-socket=/v", "--queue-pairs=127", "--socket-mode=0660", "--once"),
+		CONFIG_GO_ON);
+	assert_true(config.vfio_user);
+	assert_string_equal(config.socket_path, "/v");
+	assert_int_equal(PARSE(S), CONFIG_GO_ON);
+	assert_false(config.vfio_user);
+}
+
 static void test_inherited_taps(void **state)
 {
 	(void)state;
@@ -253,9 +269,9 @@ static void test_inherited_taps(void **state)
 /* A program without a supervisor: what needs one is refused, and not offered. */
 static void test_alone(void **state)
 {
-	static const char *const words[] = { "--control=/run/c", "--sandbox-report=-",
-					     "--allow-degraded=net", "--print-capabilities",
-					     "--contr=/run/c" };
+	static const char *const words[] = { "--control=/run/c",	  "--sandbox-report=-",
+					     "--allow-degraded=net",	  "--print-capabilities",
+					     "--vfio-user-socket=/run/v", "--contr=/run/c" };
 
 	(void)state;
 	program.supervises = false;
@@ -315,17 +331,23 @@ static void test_answers(void **state)
 	assert_non_null(strstr(said, "airlock-broker "));
 	assert_int_equal(PARSE("--help"), CONFIG_ANSWERED);
 	assert_non_null(strstr(said, "--allow-degraded=NAME,..."));
-	assert_null(strstr(said, "vfio")); /* what is not built is not offered */
+	assert_null(strstr(said, "coalesce")); /* what is not built is not offered */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),       cmocka_unit_test(test_all_values),
-		cmocka_unit_test(test_refused),	       cmocka_unit_test(test_together),
-		cmocka_unit_test(test_inherited_taps), cmocka_unit_test(test_activation),
-		cmocka_unit_test(test_alone),	       cmocka_unit_test(test_too_many_addresses),
-		cmocka_unit_test(test_answers),	       cmocka_unit_test(test_words),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_all_values),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_together),
+		cmocka_unit_test(test_vfio_user),
+		cmocka_unit_test(test_inherited_taps),
+		cmocka_unit_test(test_activation),
+		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_too_many_addresses),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_words),
 	};
 
 	unsetenv("LISTEN_PID");

@@ -188,7 +188,10 @@ static void serve(void)
 			 0);
 	peer = ends[1];
 	fcntl(peer, F_SETFL, 0);
-	assert_int_equal(device_serve(&device, ends[0], queues, 7, -1), 0);
+	assert_int_equal(device_serve(&device, ends[0],
+				      &(struct channel_serve){ .pairs = PAIRS, .tap_offloads = 7 },
+				      queues, PAIRS),
+			 0);
 }
 
 static void answer_ping(void)
@@ -230,8 +233,8 @@ static const struct {
 } rows[] = {
 	{ CHANNEL_SERVE, NO, NO, NO, NO },     { CHANNEL_STOP, NO, NO, NO, NO },
 	{ CHANNEL_ASK_STATS, NO, NO, NO, NO }, { CHANNEL_PING, NO, NO, NO, NO },
-	{ CHANNEL_LINK, NO, NO, NO, NO },      { CHANNEL_READY, YES, NO, NO, NO },
-	{ CHANNEL_PONG, NO, NO, NO, NO },  /* unasked */
+	{ CHANNEL_BACKEND, NO, NO, NO, NO },   { CHANNEL_LINK, NO, NO, NO, NO },
+	{ CHANNEL_READY, YES, NO, NO, NO },    { CHANNEL_PONG, NO, NO, NO, NO }, /* unasked */
 	{ CHANNEL_STATS, NO, NO, NO, NO }, /* unasked, by its sequence number */
 	{ CHANNEL_QUEUE, NO, NO, YES, YES },   { CHANNEL_EVENT, YES, YES, YES, YES },
 	{ CHANNEL_STOPPED, NO, NO, YES, YES },

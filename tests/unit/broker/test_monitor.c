@@ -35,7 +35,7 @@ static struct spawner_news queue[64];
 static size_t queued, taken;
 static unsigned inspected;
 static bool spawner_ended;
-static const struct witness seen_witness;
+static const struct witness seen_witness = { .pid = 4711 };
 
 static void news_post(struct spawner_news news)
 {
@@ -108,7 +108,7 @@ unsigned spawner_degraded(const struct spawner *spawner)
 
 char *report_text(const struct report_facts *facts)
 {
-	assert_ptr_equal(facts->witness, &seen_witness);
+	assert_int_equal(facts->witness->pid, seen_witness.pid);
 	return strdup("{}\n");
 }
 

@@ -41,10 +41,20 @@ static void test_arguments(void **state)
 					    "--mac=fe:ff:00:10:0a:ff", "--require-sealed", NULL });
 }
 
+static void test_arguments_of_a_transport(void **state)
+{
+	const struct config config = { .tap = { .pairs = 127 }, .queue_size = 256 };
+
+	(void)state;
+	program_transport(&program, &config);
+	assert_words((const char *const[]){ "airlock-vfio-user", "--queue-pairs=127",
+					    "--queue-size=256", NULL });
+}
+
 static void test_missing(void **state)
 {
 	(void)state;
-	assert_int_equal(program_open(&program), -ENOENT);
+	assert_int_equal(program_open(&program, "airlock-device"), -ENOENT);
 	assert_int_equal(program.fd, -1);
 }
 
@@ -52,6 +62,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_arguments_of_a_transport),
 		cmocka_unit_test(test_missing),
 	};
 
