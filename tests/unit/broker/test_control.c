@@ -18,6 +18,7 @@
 
 static struct tally tally = { .rings = 5 };
 static const char *report;
+static bool paired;
 static unsigned restarts, counts;
 static void (*counted)(void *arg);
 static void *counted_arg;
@@ -25,7 +26,10 @@ static void *counted_arg;
 void monitor_status(const struct monitor *monitor, struct monitor_status *status)
 {
 	(void)monitor;
-	*status = (struct monitor_status){ .device = 42,
+	*status = (struct monitor_status){ .paired = paired,
+					   .transport = 43,
+					   .transport_phase = DEVICE_WAITING,
+					   .device = 42,
 					   .phase = DEVICE_SERVING,
 					   .pairs = 2,
 					   .active_pairs = 1,
@@ -174,6 +178,23 @@ static void test_status(void **state)
 	json_decref(doc);
 }
 
+static void test_status_of_a_pair(void **state)
+{
+	json_t *doc = document(client("status\n"));
+
+	(void)state;
+	assert_null(json_object_get(doc, "transport_pid"));
+	json_decref(doc);
+	paired = true;
+	doc = document(client("status\n"));
+	paired = false;
+	assert_int_equal(integer(doc, "device_pid"), 42);
+	assert_int_equal(integer(doc, "transport_pid"), 43);
+	assert_string_equal(string(doc, "transport_phase"), "waiting");
+	assert_true(json_is_null(json_object_get(doc, "transport_last_exit")));
+	json_decref(doc);
+}
+
 static void test_stats(void **state)
 {
 	int one = client("stats\n"), two = client("stats\n");
@@ -310,15 +331,11 @@ static void test_client_leaves_while_counted(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_status),
-		CASE(test_stats),
-		CASE(test_sandbox),
-		CASE(test_restart),
-		CASE(test_no_verbs),
-		CASE(test_line_in_pieces),
-		CASE(test_many_clients),
-		CASE(test_deadline),
-		CASE(test_client_leaves_while_counted),
+		CASE(test_status),	   CASE(test_status_of_a_pair),
+		CASE(test_stats),	   CASE(test_sandbox),
+		CASE(test_restart),	   CASE(test_no_verbs),
+		CASE(test_line_in_pieces), CASE(test_many_clients),
+		CASE(test_deadline),	   CASE(test_client_leaves_while_counted),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

@@ -1,110 +1,17 @@
-/* monitor: who serves and who waits, what follows each death, with the test as the spawner, the
- * devices and the TAP. The TAP's and the spawner's functions are replaced below. */
+/* monitor: who is served and who waits, what follows each death, with the test as the spawner, the
+ * devices and the TAP. The TAP's functions are replaced below. */
 #include "broker/monitor.h"
 #include "broker/report.h"
 #include "lib/fd.h"
 #include "lib/util.h"
+#include "tests/unit/broker/births.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#include <cmocka.h>
 
 #define PAIRS	  2
-#define BIRTHS	  40
 #define SIGSYS_NR 31
-
-/* ---- the replaced spawner: devices are ends of channels ---- */
-
-static struct {
-	int channel; /* the device's end, -1 when it is dead */
-	bool reaped;
-} born[BIRTHS + 1];
-static uint32_t births;
-static int news_fd = -1, spawn_error;
-static struct spawner_news queue[64];
-static size_t queued, taken;
-static unsigned inspected;
-static bool spawner_ended;
-static const struct witness seen_witness = { .pid = 4711 };
-
-static void news_post(struct spawner_news news)
-{
-	assert_true(queued < ARRAY_SIZE(queue));
-	queue[queued++] = news;
-	fd_signal(news_fd);
-}
-
-int spawner_fd(const struct spawner *spawner)
-{
-	(void)spawner;
-	return news_fd;
-}
-
-int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial)
-{
-	(void)spawner;
-	if (spawn_error)
-		return spawn_error;
-	assert_true(births < BIRTHS);
-	*serial = ++births;
-	born[births].channel = fcntl(channel, F_DUPFD_CLOEXEC, 3);
-	born[births].reaped = false;
-	news_post((struct spawner_news){
-		.type = SPAWNER_BORN, .serial = births, .pid = 1000 + (pid_t)births, .pidfd = -1 });
-	return 0;
-}
-
-int spawner_inspect(struct spawner *spawner, uint32_t serial, pid_t pid)
-{
-	(void)spawner;
-	assert_int_equal(pid, 1000 + (pid_t)serial);
-	inspected++;
-	news_post((struct spawner_news){
-		.type = SPAWNER_SEEN, .serial = serial, .pidfd = -1, .witness = &seen_witness });
-	return 0;
-}
-
-int spawner_next(struct spawner *spawner, struct spawner_news *news)
-{
-	(void)spawner;
-	if (taken < queued) {
-		*news = queue[taken++];
-		return 1;
-	}
-	queued = taken = 0;
-	if (spawner_ended)
-		return 0;
-	fd_drain(news_fd);
-	return -EAGAIN;
-}
-
-const uint64_t *spawner_namespaces(const struct spawner *spawner)
-{
-	(void)spawner;
-	return NULL;
-}
-
-unsigned spawner_landlock(const struct spawner *spawner)
-{
-	(void)spawner;
-	return 0;
-}
-
-unsigned spawner_degraded(const struct spawner *spawner)
-{
-	(void)spawner;
-	return 0;
-}
 
 char *report_text(const struct report_facts *facts)
 {
@@ -150,44 +57,11 @@ unsigned tap_queues_attached(const struct tap *tap)
 
 /* ---- one monitor, its front-ends by socket pair or listener ---- */
 
-static struct loop loop;
 static struct tap tap;
-static struct frontends frontends;
 static struct notify notify;
 static struct privilege_state privilege;
 static struct monitor *monitor;
 static int ready_pipe[2];
-
-static void turns(unsigned ms)
-{
-	uint64_t until = loop_now() + ms * 1000000ull;
-
-	do {
-		assert_int_equal(loop_turn(&loop, 5), 0);
-	} while (loop_now() < until && !loop.stopped);
-}
-
-static void listen_somewhere(void)
-{
-	struct sockaddr_un name = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-
-	snprintf(name.sun_path + 1, sizeof(name.sun_path) - 1, "airlock-test-monitor-%d", getpid());
-	assert_int_equal(bind(fd, (struct sockaddr *)&name, sizeof(name)), 0);
-	assert_int_equal(listen(fd, 8), 0);
-	listen_inherit(&frontends.listener, fd);
-}
-
-static int client(void)
-{
-	struct sockaddr_un name;
-	socklen_t len = sizeof(name);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	getsockname(frontends.listener.fd, (struct sockaddr *)&name, &len);
-	assert_int_equal(connect(fd, (struct sockaddr *)&name, len), 0);
-	return fd;
-}
 
 static void monitor_make(bool once)
 {
@@ -210,17 +84,10 @@ static void monitor_make(bool once)
 static int begin(void **state)
 {
 	(void)state;
-	loop = (struct loop){ 0 };
-	births = 0;
-	queued = taken = 0;
-	purges = switched = inspected = 0;
-	purge_error = spawn_error = 0;
-	spawner_ended = false;
-	memset(born, -1, sizeof(born));
-	news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	births_begin();
+	purges = switched = 0;
+	purge_error = 0;
 	tap = (struct tap){ .name = "test", .pairs = PAIRS, .queues = { news_fd, news_fd } };
-	frontends = (struct frontends){ .given = -1 };
-	listen_somewhere();
 	assert_int_equal(pipe2(ready_pipe, O_CLOEXEC), 0);
 	notify = (struct notify){ .ready_fd = ready_pipe[1], .socket_fd = -1 };
 	return 0;
@@ -229,42 +96,16 @@ static int begin(void **state)
 static int finish(void **state)
 {
 	(void)state;
-	for (uint32_t i = 1; i <= births; i++)
-		fd_close(&born[i].channel);
+	births_hang_up();
 	monitor_free(monitor);
 	monitor = NULL;
-	frontends_close(&frontends);
+	births_end();
 	notify_close(&notify);
 	fd_close(&ready_pipe[0]);
-	fd_close(&news_fd);
 	return 0;
 }
 
 /* ---- what devices do ---- */
-
-static void say(uint32_t serial, struct channel_msg msg)
-{
-	assert_int_equal(channel_send(born[serial].channel, &msg, NULL, 0), 0);
-	turns(5);
-}
-
-static void ready(uint32_t serial)
-{
-	say(serial, (struct channel_msg){ .type = CHANNEL_READY });
-}
-
-/* The next order to a device; descriptors are closed. -1 type: none. */
-static int order(uint32_t serial, struct channel_msg *msg)
-{
-	int fds[CHANNEL_FDS_MAX];
-	size_t n = CHANNEL_FDS_MAX;
-	ssize_t got = fd_recv(born[serial].channel, msg, sizeof(*msg), fds, &n);
-
-	if (got <= 0)
-		return -1;
-	fd_close_all(fds, n);
-	return msg->type;
-}
 
 static void answer_ping(uint32_t serial)
 {
@@ -281,15 +122,6 @@ static void takes_connection(uint32_t serial)
 	assert_int_equal(order(serial, &msg), CHANNEL_SERVE);
 	assert_int_equal(msg.serve.pairs, PAIRS);
 	answer_ping(serial);
-}
-
-static void dies(uint32_t serial, int status)
-{
-	fd_close(&born[serial].channel);
-	born[serial].reaped = true;
-	news_post((struct spawner_news){
-		.type = SPAWNER_DIED, .serial = serial, .pidfd = -1, .status = status });
-	turns(10);
 }
 
 static struct monitor_status status_of(void)
@@ -455,30 +287,6 @@ static void test_accept_fails_for_a_while(void **state)
 	turns(400);
 	takes_connection(1);
 	close(fd);
-}
-
-/* 0, 100, 200, 400 ms: the n-th death is followed by a birth no earlier. */
-static void test_early_deaths_pause(void **state)
-{
-	static const unsigned pauses[] = { 0, 100, 200, 400 };
-
-	(void)state;
-	monitor_make(false);
-	for (uint32_t i = 0; i < ARRAY_SIZE(pauses); i++) {
-		uint64_t start = loop_now(), ms;
-
-		dies(i + 1, 256);
-		while (births == i + 1 && loop_now() - start < 2000000000ull)
-			turns(5);
-		ms = (loop_now() - start) / 1000000;
-		assert_in_range(ms, pauses[i], pauses[i] + 150);
-	}
-	ready(births); /* forgets them */
-	dies(births, 9);
-	turns(250);
-	dies(births, 9);
-	turns(30);
-	assert_int_equal(births, 7);
 }
 
 static void test_too_many_early_deaths(void **state)
@@ -733,7 +541,6 @@ int main(void)
 		CASE(test_connection_survives_a_dead_spare),
 		CASE(test_client_that_gave_up),
 		CASE(test_accept_fails_for_a_while),
-		CASE(test_early_deaths_pause),
 		CASE(test_too_many_early_deaths),
 		CASE(test_held_while_serving),
 		CASE(test_stop_in_order),

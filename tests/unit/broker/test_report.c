@@ -301,9 +301,46 @@ static void test_no_such_directory(void **state)
 	assert_int_equal(report_open("/no/such/directory/report"), -ENOENT);
 }
 
+/* The other of its pair: a part of its own, and layers that only it lacks are named too. */
+static void test_transport(void **state)
+{
+	static struct witness other;
+	struct report_facts facts = good(), transport = facts;
+	json_t *json;
+
+	(void)state;
+	other = witness;
+	other.pid = 4321;
+	other.nfds = 3;
+	other.fds[0] = (struct witness_fd){ JAIL_CHANNEL, WITNESS_SOCKET, 1 };
+	other.fds[1] = (struct witness_fd){ 7, WITNESS_SOCKET, 2 };
+	other.fds[2] = (struct witness_fd){ 8, WITNESS_SOCKET, 3 };
+	strcpy(policies.roles[ROLE_TRANSPORT].file, "transport.policy");
+	transport.witness = &other;
+	transport.channel_inode = 1;
+	transport.connection_inode = 2;
+	transport.backend_inode = 3;
+	transport.degraded = LAYER_BIT(LAYER_NET);
+	facts.transport = &transport;
+	json = render(&facts);
+	assert_int_equal(json_integer_value(at(json, "pid")), 1234);
+	assert_int_equal(json_integer_value(at(json, "transport.pid")), 4321);
+	assert_string_equal(json_string_value(at(json, "transport.threads.1.role")), "transport");
+	assert_string_equal(json_string_value(at(json, "transport.threads.1.policy")),
+			    "transport.policy");
+	assert_string_equal(json_string_value(at(json, "transport.fds.0.kind")), "channel");
+	assert_string_equal(json_string_value(at(json, "transport.fds.1.kind")), "vfio-user");
+	assert_string_equal(json_string_value(at(json, "transport.fds.2.kind")), "vhost-user");
+	assert_string_equal(json_string_value(at(json, "threads.1.role")), "worker");
+	assert_string_equal(json_string_value(at(json, "degraded.0")), "net");
+	assert_null(at(json, "transport.broker"));
+	json_decref(json);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_transport),
 		cmocka_unit_test(test_contract),
 		cmocka_unit_test(test_root),
 		cmocka_unit_test(test_kinds),
