@@ -23,7 +23,8 @@
 #include "broker/listen.h"
 #include "lib/util.h"
 
-#define WHY_MAX 160
+#define WHY_MAX		160
+#define VFIO_USER_PAIRS 127 /* a transport's rings have 8 bits, one of them is control */
 
 /* ---- one function an option: 0, or -EINVAL with the reason ---- */
 
@@ -457,6 +458,11 @@ static enum config_outcome socket_check(struct config *config)
 	return CONFIG_GO_ON;
 }
 
+const char *config_socket_option(const struct config *config)
+{
+	return config->vfio_user ? "vfio-user-socket" : "socket-path";
+}
+
 /* What the options must be together. */
 static enum config_outcome config_check(struct config *config, const bool *seen)
 {
@@ -470,8 +476,8 @@ static enum config_outcome config_check(struct config *config, const bool *seen)
 	}
 	if (config->control && config->socket_path &&
 	    !strcmp(config->control, config->socket_path)) {
-		err("--control=%s: is the path of --socket-path too; choose another",
-		    config->control);
+		err("--control=%s: is the path of --%s too; choose another", config->control,
+		    config_socket_option(config));
 		return CONFIG_WRONG;
 	}
 	if (tap->fd_count && !tap->pairs)
@@ -483,9 +489,9 @@ static enum config_outcome config_check(struct config *config, const bool *seen)
 	}
 	if (!tap->pairs)
 		tap->pairs = 1;
-	if (config->vfio_user && tap->pairs > CONFIG_VFIO_USER_PAIRS) {
+	if (config->vfio_user && tap->pairs > VFIO_USER_PAIRS) {
 		err("--queue-pairs=%u: at most %d with --vfio-user-socket", tap->pairs,
-		    CONFIG_VFIO_USER_PAIRS);
+		    VFIO_USER_PAIRS);
 		return CONFIG_WRONG;
 	}
 	return socket_check(config);

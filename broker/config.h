@@ -13,8 +13,7 @@
 #include "broker/tap.h"
 #include "lib/log.h"
 
-#define CONFIG_QUEUE_SIZE_MAX  32768
-#define CONFIG_VFIO_USER_PAIRS 127 /* a transport's rings have 8 bits, one of them is control */
+#define CONFIG_QUEUE_SIZE_MAX 32768
 
 struct config {
 	const char *socket_path; /* NULL when fd is given */
@@ -56,6 +55,8 @@ enum config_outcome {
  * where no socket is given. */
 enum config_outcome config_parse(const struct config_program *program, int argc, char **argv,
 				 struct config *config);
+/* By which option socket_path was given: without dashes, for messages. */
+const char *config_socket_option(const struct config *config);
 /* Is this -errno of a path on the command line for the administrator to change, unlike that of a
  * kernel or a host that fails us? */
 bool config_mistake(int error);

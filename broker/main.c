@@ -84,11 +84,6 @@ static const struct config_program airlock_broker = {
 
 /* ---- phase 1: what can be known without changing anything ---- */
 
-static const char *socket_option(const struct config *config)
-{
-	return config->vfio_user ? "vfio-user-socket" : "socket-path";
-}
-
 static int socket_check(struct broker *b)
 {
 	const struct config *config = &b->config;
@@ -97,7 +92,7 @@ static int socket_check(struct broker *b)
 	if (config->client)
 		return 0;
 	if (config->socket_path)
-		return listen_check(socket_option(config), config->socket_path);
+		return listen_check(config_socket_option(config), config->socket_path);
 	kind = listen_kind(config->fd);
 	if (kind < 0)
 		err("--fd=%d: is no UNIX stream socket that listens or is connected", config->fd);
@@ -150,7 +145,7 @@ static int frontends_open(struct broker *b)
 		return 0;
 	}
 	if (config->socket_path)
-		return listen_open(&b->frontends.listener, socket_option(config),
+		return listen_open(&b->frontends.listener, config_socket_option(config),
 				   config->socket_path, config->socket_mode, config->socket_group);
 	if (fcntl(config->fd, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(config->fd, F_SETFL, O_NONBLOCK) < 0)
