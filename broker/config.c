@@ -289,6 +289,12 @@ static int set_guard(struct config *config, const char *value, char why[WHY_MAX]
 	return guard_parse(value, &config->guard) ? refuse(why, "give mac, arp or mac,arp") : 0;
 }
 
+static int set_coalesce(struct config *config, const char *value, char why[WHY_MAX])
+{
+	config->no_coalesce = !strcmp(value, "off");
+	return config->no_coalesce || !strcmp(value, "on") ? 0 : refuse(why, "give on or off");
+}
+
 static int not_built(struct config *config, const char *value, char why[WHY_MAX])
 {
 	(void)config, (void)value;
@@ -330,10 +336,10 @@ static struct option_row {
 	{ "log-level", "LEVEL", set_log_level, "error, warn, info or debug (info)" },
 	{ "require-sealed", NULL, set_require_sealed, "refuse guest memory that could shrink" },
 	{ "guard", "LIST", set_guard, "drop frames sent under another address: mac, arp" },
+	{ "coalesce", "on|off", set_coalesce, "join frames that the guest sends (on)" },
 	{ "print-capabilities", NULL, NULL, "QEMU's JSON object about this program" },
 	{ "help", NULL, NULL, "this" },
 	{ "version", NULL, NULL, "the version" },
-	{ "coalesce", "on|off", not_built, NULL },
 	{ "poll-us", "N", not_built, NULL },
 	{ "affinity", "LIST", not_built, NULL },
 };

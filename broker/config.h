@@ -33,6 +33,7 @@ struct config {
 	unsigned allowed; /* LAYER_BITs that may be missing */
 	bool once;
 	bool require_sealed;
+	bool no_coalesce;
 	int ready_fd; /* -1 none */
 	enum log_level log_level;
 };

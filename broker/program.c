@@ -80,6 +80,8 @@ void program_arguments(struct program *program, const struct config *config, uns
 		 mac[4], mac[5]);
 	if (config->require_sealed)
 		word_add(program, "--require-sealed");
+	if (config->no_coalesce)
+		word_add(program, "--coalesce=off");
 }
 
 void program_transport(struct program *program, const struct config *config)

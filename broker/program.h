@@ -7,7 +7,7 @@
 
 #include "broker/config.h"
 
-#define PROGRAM_WORDS	 8
+#define PROGRAM_WORDS	 12
 #define PROGRAM_WORD_MAX 48
 
 struct program {

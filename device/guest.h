@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
+#include "device/checksum.h"
 #include "lib/util.h"
 
 static inline uint16_t guest_load16(const uint16_t *p)
@@ -59,6 +60,29 @@ static inline void guest_copy_out(void *guest, const void *src, size_t len)
 	memcpy(guest, src, len);
 }
 
+/* Copies the first `len` bytes of the pieces, which have them. */
+static inline void guest_peek(const struct iovec *iov, void *dst, size_t len)
+{
+	for (size_t n; len; iov++, len -= n) {
+		n = min_of(len, iov->iov_len);
+		guest_copy_in(dst, iov->iov_base, n);
+		dst = ptr_add(dst, n);
+	}
+}
+
+/* Takes the first `len` bytes off the pieces, which have them; returns the first piece with bytes
+ * left. */
+static inline struct iovec *guest_skip(struct iovec *iov, size_t len)
+{
+	for (; len && len >= iov->iov_len; iov++)
+		len -= iov->iov_len;
+	if (len) {
+		iov->iov_base = ptr_add(iov->iov_base, len);
+		iov->iov_len -= len;
+	}
+	return iov;
+}
+
 /* Moves the first `len` bytes of the pieces, which have them, to dst; returns the first piece with
  * bytes left. */
 static inline struct iovec *guest_take(struct iovec *iov, void *dst, size_t len)
@@ -75,6 +99,21 @@ static inline struct iovec *guest_take(struct iovec *iov, void *dst, size_t len)
 			iov++;
 	}
 	return iov;
+}
+
+/* The checksum's sum (checksum.h) of the first `len` bytes of the pieces, which have them. */
+static inline uint64_t guest_sum(const struct iovec *iov, size_t len)
+{
+	uint64_t sum = 0, part;
+	bool odd = false;
+
+	for (size_t n; len; iov++, len -= n) {
+		n = min_of(len, iov->iov_len);
+		part = checksum_sum(iov->iov_base, n);
+		sum += odd ? checksum_odd(part) : part;
+		odd ^= n & 1;
+	}
+	return sum;
 }
 
 #endif

@@ -154,8 +154,11 @@ static void serve(int sock, const int *taps)
 	for (unsigned int i = 0; i < options.net.pairs; i++)
 		workers[i].pair.tap = options.taps[i] = taps[i];
 	net_ctrl_init(&control, &workers[options.net.pairs], &lifecycle, &options.net, taps[0]);
-	for (unsigned int i = 0; i < options.net.pairs; i++)
+	for (unsigned int i = 0; i < options.net.pairs; i++) {
 		workers[i].pair.rules = &control.box;
+		if (options.coalesce)
+			workers[i].pair.coalesce.kinds = segment_kinds(options.net.tap_offloads);
+	}
 	session = (struct session){ .lifecycle = &lifecycle,
 				    .setup = &options.net,
 				    .control = &control,

@@ -35,6 +35,16 @@ static inline uint32_t net_rings(const struct net_setup *setup)
 	return 2 * setup->pairs + 1;
 }
 
+/* A frame on its way to the TAP, in private memory: as much of it as was copied, behind its checked
+ * header as the TAP takes them. Up to NET_COPY bytes one write() of a piece costs a tenth less than
+ * a writev() of two, and copying them a fiftieth. */
+#define NET_COPY 2048
+struct net_frame {
+	struct net_hdr hdr;
+	uint8_t bytes[NET_COPY];
+	uint32_t len, copied; /* of the frame; of it in bytes */
+};
+
 /* Every virtio feature the device can serve with this set-up. */
 uint64_t net_features(const struct net_setup *setup);
 /* TUN_F_* that deliver to the guest exactly what it negotiated. */

@@ -14,17 +14,14 @@
 #define TX_BUDGET \
 	256 /* frames a turn: the other ring and the control thread wait no longer than that */
 #define TX_FLUSH 64 /* frames until the driver may see its buffers again */
-/* Frames up to this size are copied behind their header: one write() of a piece costs a tenth less
- * than a writev() of two, and copying them a fiftieth. */
-#define TX_COPY 2048
 
-/* What the kernel says of one frame: 0 the frame is gone (sent or lost), -EAGAIN try it again
- * later, -EFAULT the guest's memory is not there any more. */
-static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32_t frame_len)
+int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes)
 {
+	struct ring_stats *stats = &p->queues[PAIR_TX].stats;
+
 	if (n >= 0) {
-		stat_add(stats->frames, 1);
-		stat_add(stats->bytes, frame_len);
+		stat_add(stats->frames, frames);
+		stat_add(stats->bytes, bytes);
 		return 0;
 	}
 	switch (errno) {
@@ -35,48 +32,69 @@ static int tx_result(struct pair *p, struct ring_stats *stats, ssize_t n, uint32
 	case EFAULT:
 		return -EFAULT;
 	case EINVAL: /* a header the kernel likes less than we do */
-		stat_add(stats->dropped_invalid, 1);
+		stat_add(stats->dropped_invalid, frames);
 		return 0;
 	default: /* link down, out of memory: as a cable would, lose it */
-		stat_add(stats->dropped_tap, 1);
+		stat_add(stats->dropped_tap, frames);
 		return 0;
 	}
 }
 
-static int tx_frame(struct pair *p, struct chain *chain)
+int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr)
 {
-	struct ring_stats *stats = &p->queues[PAIR_TX].stats;
-	struct {
-		struct net_hdr hdr;
-		char bytes[TX_COPY];
-	} head;
-	struct iovec *last = chain->iov + chain->out, *iov;
+	struct queue *q = &p->queues[PAIR_TX];
 	uint32_t frame_len;
 
+	if (!q->enabled) {
+		stat_add(q->stats.dropped_disabled, 1);
+		return 0;
+	}
 	if (chain->in)
 		return -EINVAL; /* a buffer to write to has no place on this ring (5.1.6.2) */
 	if (chain->too_long || chain->out_bytes < p->hdr_len + NET_FRAME_MIN ||
 	    chain->out_bytes > p->hdr_len + NET_FRAME_MAX)
 		goto drop;
 	frame_len = (uint32_t)(chain->out_bytes - p->hdr_len);
-	head.hdr.num_buffers = 0; /* not there with the short header */
-	iov = guest_take(chain->iov, &head.hdr, p->hdr_len);
-	if (net_hdr_check(&head.hdr, frame_len, p->features))
+	hdr->num_buffers = 0; /* not there with the short header */
+	*iov = guest_take(chain->iov, hdr, p->hdr_len);
+	if (net_hdr_check(hdr, frame_len, p->features))
 		goto drop;
 	/* The kernel may have to cut it up before writev() returns. */
-	if (head.hdr.gso_size)
-		p->queues[PAIR_TX].ring.work += frame_len / head.hdr.gso_size;
-	if (frame_len <= sizeof(head.bytes)) {
-		guest_take(iov, head.bytes, frame_len);
-		return tx_result(p, stats, tap_write(p->tap, &head, sizeof(head.hdr) + frame_len),
-				 frame_len);
-	}
-	/* The slot before the first piece with bytes left is free: p->tx_iov has one to spare. */
-	*--iov = (struct iovec){ &head, sizeof(head.hdr) };
-	return tx_result(p, stats, writev(p->tap, iov, (int)(last - iov)), frame_len);
+	if (hdr->gso_size)
+		q->ring.work += frame_len / hdr->gso_size;
+	return (int)frame_len;
 drop:
-	stat_add(stats->dropped_invalid, 1);
+	stat_add(q->stats.dropped_invalid, 1);
 	return 0;
+}
+
+int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct iovec *last)
+{
+	ssize_t n;
+
+	if (f->len <= sizeof(f->bytes)) {
+		guest_take(iov, f->bytes + f->copied, f->len - f->copied);
+		n = tap_write(p->tap, &f->hdr, sizeof(f->hdr) + f->len);
+	} else {
+		/* The slot before the first piece with bytes left is free: p->tx_iov has one to
+		 * spare. */
+		*--iov = (struct iovec){ &f->hdr, sizeof(f->hdr) + f->copied };
+		n = writev(p->tap, iov, (int)(last - iov));
+	}
+	return net_tx_result(p, n, 1, f->len);
+}
+
+static int tx_frame(struct pair *p, struct chain *chain)
+{
+	struct net_frame f;
+	struct iovec *iov = chain->iov, *last = iov + chain->out;
+	int len = net_tx_open(p, chain, &iov, &f.hdr);
+
+	if (len <= 0)
+		return len;
+	f.len = (uint32_t)len;
+	f.copied = 0;
+	return net_tx_write(p, &f, iov, last);
 }
 
 static int tx_one(struct pair *p)
@@ -87,10 +105,7 @@ static int tx_one(struct pair *p)
 
 	if (rc <= 0)
 		return rc;
-	if (q->enabled)
-		rc = tx_frame(p, &chain);
-	else
-		stat_add(q->stats.dropped_disabled, 1);
+	rc = tx_frame(p, &chain);
 	if (rc < 0) {
 		ring_unpop(&q->ring, chain.slots);
 		return rc;
@@ -110,12 +125,14 @@ int net_tx_run(struct pair *p)
 	ring_disarm(&q->ring);
 	q->ring.work = 0;
 	while (n < TX_BUDGET && q->ring.work < PAIR_WORK) {
-		rc = tx_one(p);
+		rc = p->coalesce.kinds ? coalesce_one(p) : tx_one(p);
 		if (rc < 0 || (!rc && !ring_arm(&q->ring)))
 			break;
 		if (rc && ++n % TX_FLUSH == 0)
 			queue_flush(q);
 	}
+	if (rc > 0)
+		rc = coalesce_flush(p);
 	queue_flush(q);
 	if (n)
 		stat_add(q->stats.batches, 1);

@@ -26,6 +26,7 @@ enum {
 	OPT_MTU,
 	OPT_MAC,
 	OPT_SEALED,
+	OPT_COALESCE,
 	OPT_DEGRADED
 };
 
@@ -39,6 +40,7 @@ static const struct option long_options[] = {
 	{ "mtu", required_argument, NULL, OPT_MTU },
 	{ "mac", required_argument, NULL, OPT_MAC },
 	{ "require-sealed", no_argument, NULL, OPT_SEALED },
+	{ "coalesce", required_argument, NULL, OPT_COALESCE },
 	{ "allow-degraded", required_argument, NULL, OPT_DEGRADED },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -58,6 +60,7 @@ static void help(void)
 	     "  --mtu=N             MTU offered to the guest (1500)\n"
 	     "  --mac=MAC           address offered to the guest\n"
 	     "  --require-sealed    refuse guest memory that its owner could shrink\n"
+	     "  --coalesce=on|off   join transmitted frames of a flow into GSO frames (on)\n"
 	     "  --allow-degraded=NAME,...  go on without: seccomp, landlock\n"
 	     "  --help, --version\n"
 	     "\n"
@@ -125,6 +128,9 @@ static void option_take(struct options *o, int c)
 	case OPT_SEALED:
 		o->require_sealed = true;
 		break;
+	case OPT_COALESCE:
+		o->coalesce = option_switch("coalesce", optarg);
+		break;
 	case OPT_DEGRADED:
 		option_degraded(optarg, &o->without_seccomp, &o->without_landlock);
 		break;
@@ -149,7 +155,8 @@ void options_parse(struct options *o, int argc, char **argv)
 					.mac = { 2, 0, 0x5e, 0, 0x53, 1 } },
 			       .socket = -1,
 			       .channel = -1,
-			       .filters = { -1, -1 } };
+			       .filters = { -1, -1 },
+			       .coalesce = true };
 	while ((c = getopt_long(argc, argv, "", long_options, NULL)) != -1)
 		option_take(o, c);
 	if (optind < argc)

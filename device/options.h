@@ -22,6 +22,7 @@ struct options {
 	unsigned int ntaps;
 	int filters[FILTER_ROLES];
 	bool require_sealed;
+	bool coalesce;
 	bool without_seccomp, without_landlock; /* named in --allow-degraded */
 };
 

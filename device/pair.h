@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "device/coalesce.h"
 #include "device/net.h"
 #include "device/net_filter.h"
 #include "device/ring.h"
@@ -92,6 +93,7 @@ struct pair {
 	struct net_ctrl *control; /* of the control queue's: who carries out its commands */
 	struct rx_state rx;
 	struct iovec tx_iov[PAIR_PIECES + 2];
+	struct coalesce coalesce;
 };
 
 /* read(2) and write(2) for frames in private memory, without the two atomic operations a call by
@@ -116,6 +118,25 @@ static inline ssize_t tap_write(int tap, const void *buf, size_t len)
  */
 int net_tx_run(struct pair *p);
 int net_rx_run(struct pair *p);
+
+/* For net_tx.c and coalesce.c. Takes the header off a chain and checks it: the length of the frame,
+ * at least NET_FRAME_MIN, and in *iov its first piece with bytes left; 0 the frame is dropped and
+ * counted; -EINVAL the chain has no place on this ring. */
+int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr);
+/* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
+ * counted; -EAGAIN try again later; -EFAULT the guest's memory is not there any more. */
+int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
+
+/* For net_tx.c and coalesce.c. Takes the header off a chain and checks it: the length of the frame,
+ * at least NET_FRAME_MIN, and in *iov its first piece with bytes left; 0 the frame is dropped and
+ * counted; -EINVAL the chain has no place on this ring. */
+int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr);
+/* Writes one frame: what was copied of it, then the pieces [iov, last); the slot before them is
+ * free. As net_tx_result(). */
+int net_tx_write(struct pair *p, struct net_frame *frame, struct iovec *iov, struct iovec *last);
+/* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
+ * counted; -EAGAIN try again later; -EFAULT the guest's memory is not there any more. */
+int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 
 /* Sends a RARP from this address, so that switches learn where the guest is now
  * (VHOST_USER_SEND_RARP). */

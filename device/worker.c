@@ -65,6 +65,8 @@ static void queue_break(struct worker *w, unsigned int which, int error)
 	/* So that a front-end that starts it again is told the first chain that was not used. */
 	if (which == PAIR_RX)
 		net_rx_release(&w->pair);
+	else
+		coalesce_release(&w->pair);
 	stat_add(q->stats.breaks, 1);
 	event_signal(q->fds.err);
 	/* Release: pairs with the acquire in lifecycle.c, which may close the descriptors after it.

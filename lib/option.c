@@ -51,6 +51,15 @@ void option_mac(const char *option, const char *text, uint8_t mac[6])
 		mac[i] = (uint8_t)b[i];
 }
 
+bool option_switch(const char *option, const char *text)
+{
+	bool on = !strcmp(text, "on");
+
+	if (!on && strcmp(text, "off"))
+		die(2, "--%s=%s: give on or off", option, text);
+	return on;
+}
+
 void option_degraded(const char *text, bool *without_seccomp, bool *without_landlock)
 {
 	static const char *const layers[] = { "seccomp", "landlock", "user",   "mount",

@@ -13,6 +13,8 @@ unsigned long option_number(const char *option, const char *text, unsigned long 
 /* An open descriptor above the standard ones. */
 int option_descriptor(const char *option, const char *text);
 void option_mac(const char *option, const char *text, uint8_t mac[6]);
+/* on or off. */
+bool option_switch(const char *option, const char *text);
 /* --allow-degraded: of the layers' names, the two that concern a program itself; the flags are only
  * ever set. */
 void option_degraded(const char *text, bool *without_seccomp, bool *without_landlock);

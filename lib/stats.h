@@ -12,6 +12,7 @@
 #define RING_COUNTERS(X)                                                               \
 	X(frames, "frames moved between ring and TAP")                                 \
 	X(bytes, "bytes of those frames, without the virtio-net header")               \
+	X(joined, "of those frames, sent together with others as one")                 \
 	X(kicks, "notifications from the driver")                                      \
 	X(calls, "interrupts sent to the driver")                                      \
 	X(batches, "wake-ups that moved at least one frame")                           \

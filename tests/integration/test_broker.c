@@ -116,7 +116,7 @@ static const struct usage {
 	{ "--vfio-user-socket=/tmp/s", NULL, 2 }, /* and a vhost-user socket */
 	{ "--vfio-user-socket=/no/such/directory/s", "--socket-path", 2 },
 	{ "--guard=mac,ip", NULL, 2 },
-	{ "--coalesce=on", NULL, 2 },
+	{ "--coalesce=yes", NULL, 2 },
 	{ "--poll-us=5", NULL, 2 },
 	{ "--affinity=0", NULL, 2 },
 	{ "--client", "--socket-path", 2 },

@@ -110,9 +110,9 @@ int host_counters(const char *interface, struct host_counters *counters)
 		if (sscanf(line, " %15[^:]:%n", name, &at) != 1 || strcmp(name, interface) != 0)
 			continue;
 		/* bytes packets errs drop fifo frame compressed multicast, then the same out */
-		if (sscanf(line + at, "%*u %lu %*u %lu %*u %*u %*u %*u %*u %lu %*u %lu",
-			   &counters->rx_frames, &counters->rx_dropped, &counters->tx_frames,
-			   &counters->tx_dropped) == 4)
+		if (sscanf(line + at, "%lu %lu %*u %lu %*u %*u %*u %*u %*u %lu %*u %lu",
+			   &counters->rx_bytes, &counters->rx_frames, &counters->rx_dropped,
+			   &counters->tx_frames, &counters->tx_dropped) == 5)
 			rc = 0;
 	}
 	fclose(f);

@@ -15,8 +15,8 @@
 int host_enter(void);
 
 struct host_counters {
-	uint64_t rx_frames, rx_dropped; /* from the guest */
-	uint64_t tx_frames, tx_dropped; /* to the guest */
+	uint64_t rx_bytes, rx_frames, rx_dropped; /* from the guest; a joined frame is one */
+	uint64_t tx_frames, tx_dropped;		  /* to the guest */
 };
 /* -ENODEV: no such interface. */
 int host_counters(const char *interface, struct host_counters *counters);

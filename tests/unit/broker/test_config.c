@@ -72,7 +72,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config.allowed, 0);
 	assert_int_equal(config.ready_fd, -1);
 	assert_int_equal(config.log_level, LOG_INFO);
-	assert_false(config.client || config.once || config.require_sealed);
+	assert_false(config.client || config.once || config.require_sealed || config.no_coalesce);
 	memcpy(first, config.mac, 6);
 	PARSE(S);
 	assert_memory_not_equal(first, config.mac, 6);
@@ -101,13 +101,14 @@ static void test_all_values(void **state)
 	assert_string_equal(config.control, "/c");
 	assert_int_equal(PARSE(S, "--address=192.0.2.1/24", "--address=2001:db8::1/64",
 			       "--allow-degraded=net,landlock", "--sandbox-report=-",
-			       "--log-level=debug", "--require-sealed", "--client"),
+			       "--log-level=debug", "--require-sealed", "--client",
+			       "--coalesce=off"),
 			 CONFIG_GO_ON);
 	assert_int_equal(config.tap.address_count, 2);
 	assert_int_equal(config.allowed, LAYER_BIT(LAYER_NET) | LAYER_BIT(LAYER_LANDLOCK));
 	assert_string_equal(config.sandbox_report, "-");
 	assert_int_equal(config.log_level, LOG_DEBUG);
-	assert_true(config.require_sealed && config.client);
+	assert_true(config.require_sealed && config.client && config.no_coalesce);
 	assert_int_equal(config.guard, 0);
 	assert_int_equal(PARSE(S, "--guard=mac"), CONFIG_GO_ON);
 	assert_int_equal(config.guard, GUARD_MAC);
@@ -168,7 +169,8 @@ static void test_refused(void **state)
 		"--guard=mac,",
 		"--guard=ip",
 		"--guard=macarp",
-		"--coalesce=off",
+		"--coalesce=",
+		"--coalesce=yes",
 		"--poll-us=0",
 		"--affinity=1",
 		"--fd=998",

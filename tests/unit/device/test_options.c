@@ -83,16 +83,19 @@ static void with_a_channel(void **state)
 	assert_int_equal(1, parsed.net.pairs);
 	assert_int_equal(1024, parsed.net.queue_size);
 	assert_int_equal(1500, parsed.net.mtu);
+	assert_true(parsed.coalesce);
 	assert_false(parsed.require_sealed || parsed.without_seccomp || parsed.without_landlock);
 
 	assert_int_equal(0, PARSE("--channel-fd", "10", FILTERS, "--queue-pairs=128",
 				  "--queue-size=32768", "--mtu=9000", "--mac=02:00:5e:AB:cd:ef",
-				  "--require-sealed"));
+				  "--require-sealed", "--coalesce=off"));
 	assert_int_equal(128, parsed.net.pairs);
 	assert_int_equal(32768, parsed.net.queue_size);
 	assert_int_equal(9000, parsed.net.mtu);
 	assert_memory_equal("\x02\x00\x5e\xab\xcd\xef", parsed.net.mac, 6);
-	assert_true(parsed.require_sealed);
+	assert_true(parsed.require_sealed && !parsed.coalesce);
+	assert_int_equal(0, PARSE("--channel-fd=10", FILTERS, "--coalesce=on"));
+	assert_true(parsed.coalesce);
 }
 
 static void with_a_socket(void **state)
@@ -150,6 +153,7 @@ static void mistakes(void **state)
 		  "--allow-degraded=sandbox" },
 		{ { "--channel-fd=10", FILTERS, "--allow-degraded=seccomp,,user" },
 		  "--allow-degraded=" },
+		{ { "--channel-fd=10", FILTERS, "--coalesce=1" }, "--coalesce=1" },
 		{ { "--channel-fd=10", FILTERS, "more" }, "more" },
 		{ { "--channel-fd=10", FILTERS, "--socket-path=/x" }, "--socket-path" },
 	};

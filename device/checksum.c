@@ -1,0 +1,47 @@
+/*
+ * The Internet checksum. Pure functions of their arguments; any thread. Bytes may lie in guest
+ * memory and change: each is read once, and a sum is all that comes of it.
+ */
+#include "device/checksum.h"
+
+#include <string.h>
+
+/* 32 bytes at a time, in whatever vectors the machine has: words of 32 bits into sums of 64. */
+typedef uint64_t lanes __attribute__((vector_size(32)));
+
+static uint64_t tail_sum(const unsigned char *p, size_t len)
+{
+	uint64_t sum = 0;
+	uint32_t word;
+
+	for (; len >= sizeof(word); len -= sizeof(word), p += sizeof(word)) {
+		memcpy(&word, p, sizeof(word));
+		sum += word;
+	}
+	word = 0;
+	memcpy(&word, p, len);
+	return sum + word;
+}
+
+uint64_t checksum_sum(const void *bytes, size_t len)
+{
+	const unsigned char *p = bytes;
+	lanes low = { 0 }, high = { 0 }, v;
+
+	for (; len >= sizeof(v); len -= sizeof(v), p += sizeof(v)) {
+		memcpy(&v, p, sizeof(v));
+		low += v & UINT32_MAX;
+		high += v >> 32;
+	}
+	low += high;
+	return low[0] + low[1] + low[2] + low[3] + tail_sum(p, len);
+}
+
+uint16_t checksum_fold(uint64_t sum)
+{
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT32_MAX) + (sum >> 32);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	sum = (sum & UINT16_MAX) + (sum >> 16);
+	return (uint16_t)sum;
+}
