@@ -105,7 +105,7 @@ LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
             -I/usr/include/$(ARCH)-linux-gnu -I.
 
-.PHONY: all policies unit check demo bench fuzz fuzzers lint tidy install clean FORCE
+.PHONY: all policies unit tests check demo bench fuzz fuzzers lint tidy install clean FORCE
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BIN)/%) policies library
 
@@ -205,8 +205,10 @@ CHECK    := $(call test_programs,$(UNIT) $(INTEGRATION)) $(wildcard tests/integr
 # What the jail's tests start in place of airlock-device.
 JAILED   := $(OBJ)/tests/unit/broker/jailed
 $(eval $(call link,$(JAILED),tests/unit/broker/jailed.c,seccomp,,$(airlock-device_LINK)))
+# To run one by hand: `unit` builds the rooms' tests, `tests` also those of whole processes, and the processes.
 unit: $(call test_programs,$(UNIT)) $(JAILED)
-check: all $(call test_programs,$(UNIT) $(INTEGRATION)) $(JAILED) $(if $(SANITIZE),,$(call deps,lint clang) guest)
+tests: all unit $(call test_programs,$(INTEGRATION))
+check: tests $(if $(SANITIZE),,$(call deps,lint clang) guest)
 	@env $(TEST_ENV) tests/run $(CHECK)
 
 .PHONY: guest
