@@ -133,23 +133,6 @@ static void offloads(void **state)
 	finish();
 }
 
-static int active_pairs(void)
-{
-	json_t *status = rig_ctl(&rig, (const char *[]){ "status", NULL });
-	int n = (int)json_integer_value(json_object_get(status, "active_pairs"));
-
-	json_decref(status);
-	return n;
-}
-
-static bool active_become(int wanted)
-{
-	for (int64_t until = rig_now() + 1000; rig_now() < until; rig_sleep(20))
-		if (active_pairs() == wanted)
-			return true;
-	return false;
-}
-
 static void queue_pairs(void **state)
 {
 	json_t *stats, *ring;
@@ -157,15 +140,15 @@ static void queue_pairs(void **state)
 	(void)state;
 	open_with(BIT(VIRTIO_NET_F_MQ), 2);
 	assert_int_equal(4, control.index);
-	assert_true(active_become(1));
+	assert_true(rig_attached(&rig, 1));
 	rig_exchange(&rig, &guest, 0);
 	assert_int_equal(OK, control_say16(&control, 4, 0, 2));
-	assert_true(active_become(2));
+	assert_true(rig_attached(&rig, 2));
 	rig_transmit(&rig, &guest, 1, 100, 0, 10);
 	assert_int_equal(ERR, control_say16(&control, 4, 0, 3));
 	assert_int_equal(ERR, control_say16(&control, 4, 0, 0));
 	assert_int_equal(OK, control_say16(&control, 4, 0, 1));
-	assert_true(active_become(1));
+	assert_true(rig_attached(&rig, 1));
 	rig_exchange(&rig, &guest, 0);
 	stats = rig_ctl(&rig, (const char *[]){ "stats", NULL });
 	ring = json_array_get(json_object_get(stats, "rings"), 4);
@@ -188,7 +171,7 @@ static void kept_by_the_front_end(void **state)
 			 &(struct guest_options){ .pairs = 2,
 						  .features = features[i] | BIT(VIRTIO_NET_F_MQ),
 						  .order = GUEST_QEMU });
-		assert_true(active_become(2));
+		assert_true(rig_attached(&rig, 2));
 		rig_close(&rig, &guest);
 	}
 	rig_stop(&rig);

@@ -521,7 +521,7 @@ static void pairs_switched_off_lose_no_frames(void **state)
 
 		for (unsigned ring = 2 * active; ring < 8; ring++)
 			assert_ok(guest_ring_enable(&guest, ring, false));
-		rig_sleep(50); /* the broker detaches a queue after the device asked for it */
+		assert_true(rig_attached(&rig, (int)active));
 		send_flows(256);
 		for (unsigned pair = 0; pair < active; pair++)
 			total += receive_flows(pair, seen);

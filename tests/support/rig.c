@@ -369,3 +369,16 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 	program_free(&ctl);
 	return json;
 }
+
+bool rig_attached(struct rig *rig, int pairs)
+{
+	for (int64_t end = rig_now() + rig_patience(2000); rig_now() < end; rig_sleep(10)) {
+		json_t *status = rig_ctl(rig, (const char *[]){ "status", NULL });
+		int n = (int)json_integer_value(json_object_get(status, "active_pairs"));
+
+		json_decref(status);
+		if (n == pairs)
+			return true;
+	}
+	return false;
+}

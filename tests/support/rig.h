@@ -77,6 +77,8 @@ void rig_serves(struct rig *rig);
 
 /* airlock-ctl's output for these arguments (ended by NULL) as JSON, to be freed. */
 json_t *rig_ctl(struct rig *rig, const char *const *arguments);
+/* The broker attaches and detaches pairs after the device asked for it: soon there are so many. */
+bool rig_attached(struct rig *rig, int pairs);
 /* A deadline in ms, longer where sanitizers slow everything down. */
 int rig_patience(int ms);
 /* The process ends within this time. */

@@ -147,8 +147,21 @@ static void test_named(void **state)
 	}
 }
 
-/* In the first process of a new namespace: /proc and the directory of locks are ours. Without root
- * every test skips. */
+/* Without root every test skips. */
+static int tests_run(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_chosen),
+		cmocka_unit_test(test_two_brokers_never_share),
+		cmocka_unit_test(test_a_named_id_is_not_chosen),
+		cmocka_unit_test(test_not_an_id_of_a_process),
+		cmocka_unit_test(test_named),
+	};
+
+	return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+}
+
+/* In the first process of a new namespace: /proc and the directory of locks become ours. */
 static void enter_alone(void)
 {
 	if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
@@ -162,24 +175,18 @@ static void enter_alone(void)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_chosen),
-		cmocka_unit_test(test_two_brokers_never_share),
-		cmocka_unit_test(test_a_named_id_is_not_chosen),
-		cmocka_unit_test(test_not_an_id_of_a_process),
-		cmocka_unit_test(test_named),
-	};
-
 	pid_t first;
 	int status;
 
 	if (geteuid() || unshare(CLONE_NEWNS | CLONE_NEWPID) < 0)
-		return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+		return tests_run();
 	first = fork();
 	if (!first) {
 		enter_alone();
-		return cmocka_run_group_tests_name("ids", tests, NULL, NULL);
+		return tests_run();
 	}
-	return first < 0 || waitpid(first, &status, 0) != first || !WIFEXITED(status) ||
-	       WEXITSTATUS(status);
+	/* At once: after its namespace this process can have no child, and one would look for
+	 * leaks. */
+	_exit(first < 0 || waitpid(first, &status, 0) != first || !WIFEXITED(status) ||
+	      WEXITSTATUS(status));
 }

@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "device/orders.h"
-#include "lib/clock.h"
 #include "lib/fd.h"
 
 static struct orders orders;
@@ -95,14 +94,17 @@ static void events_are_bounded(void **state)
 	int64_t second;
 
 	(void)state;
-	while (clock_ms() % 1000 > 700)
-		usleep(10000);
-	second = clock_ms() / 1000;
-	for (int i = 0; i < 1000; i++)
-		orders_event(&orders, EVENT_RING_BROKEN, i, -EINVAL);
+	do {
+		while (hear(PHASE_SERVING, &msg) == CHANNEL_EVENT)
+			;
+		orders_init(&orders, orders.sock);
+		orders_event(&orders, EVENT_RING_BROKEN, 0, -EINVAL);
+		second = orders.events_second;
+		for (int i = 1; i < 1000; i++)
+			orders_event(&orders, EVENT_RING_BROKEN, i, -EINVAL);
+	} while (orders.events_second != second); /* another began meanwhile */
 	while (hear(PHASE_SERVING, &msg) == CHANNEL_EVENT)
 		assert_int_equal(heard++, msg.event.a);
-	assert_int_equal(second, clock_ms() / 1000);
 	assert_int_equal(50, heard);
 	orders.events_second--; /* as if it had passed */
 	orders_event(&orders, EVENT_PEER_GONE, 0, 0);
