@@ -1,10 +1,10 @@
 /*
- * The Toeplitz hash over what stands in the table of virtio 1.3, 5.1.6.4.3, as the eBPF program and
- * its tests compute it. Unrolled: the key then lies at constant offsets, as the kernel's verifier
- * likes it.
+ * The Toeplitz hash over what stands in the table of virtio 1.3, 5.1.6.4.3, as the broker's eBPF
+ * program and the device compute it. Unrolled: the key then lies at constant offsets, as the
+ * kernel's verifier likes it.
  */
-#ifndef AIRLOCK_BROKER_TOEPLITZ_H
-#define AIRLOCK_BROKER_TOEPLITZ_H
+#ifndef AIRLOCK_LIB_TOEPLITZ_H
+#define AIRLOCK_LIB_TOEPLITZ_H
 
 #include <linux/types.h>
 
