@@ -39,7 +39,8 @@ uint64_t net_features(const struct net_setup *setup)
 		     BIT_ULL(VIRTIO_NET_F_STATUS) | BIT_ULL(VIRTIO_NET_F_MTU) |
 		     BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_CTRL_RX) |
 		     BIT_ULL(VIRTIO_NET_F_CTRL_RX_EXTRA) | BIT_ULL(VIRTIO_NET_F_CTRL_VLAN) |
-		     BIT_ULL(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT_ULL(VU_F_LOG_ALL) |
+		     BIT_ULL(VIRTIO_NET_F_CTRL_MAC_ADDR) | BIT_ULL(VIRTIO_NET_F_GUEST_ANNOUNCE) |
+		     BIT_ULL(VIRTIO_NET_F_HASH_REPORT) | BIT_ULL(VU_F_LOG_ALL) |
 		     BIT_ULL(VU_F_PROTOCOL_FEATURES);
 
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
@@ -76,6 +77,8 @@ uint32_t net_tap_offloads(uint64_t negotiated)
 
 unsigned int net_hdr_len(uint64_t negotiated)
 {
+	if (negotiated & BIT_ULL(VIRTIO_NET_F_HASH_REPORT))
+		return NET_HDR_LEN_MAX;
 	if (negotiated & (BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_NET_F_MRG_RXBUF)))
 		return NET_HDR_LEN;
 	return NET_HDR_LEN_LEGACY;
@@ -84,17 +87,17 @@ unsigned int net_hdr_len(uint64_t negotiated)
 int net_config_read(const struct net_setup *setup, uint32_t off, void *dst, uint32_t len)
 {
 	uint8_t space[NET_CONFIG_SPACE] = { 0 };
-	struct net_config config = { .status = setup->link_down ? 0 : NET_STATUS_LINK_UP,
+	struct net_config config = { .status = (setup->link_down ? 0 : NET_STATUS_LINK_UP) |
+					       (setup->announce ? NET_STATUS_ANNOUNCE : 0),
 				     .max_virtqueue_pairs = (uint16_t)setup->pairs,
-				     .mtu = setup->mtu };
+				     .mtu = setup->mtu,
+				     .rss_max_key_size = STEERING_KEY,
+				     .supported_hash_types = STEERING_TYPES };
 
 	if (!range_within(off, len, sizeof(space)))
 		return -EINVAL;
-	if (setup->steering) {
-		config.rss_max_key_size = STEERING_KEY;
+	if (setup->steering)
 		config.rss_max_indirection_table_length = STEERING_TABLE;
-		config.supported_hash_types = STEERING_TYPES;
-	}
 	memcpy(config.mac, setup->mac, sizeof(config.mac));
 	memcpy(space, &config, sizeof(config));
 	memcpy(dst, space + off, len);

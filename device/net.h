@@ -26,6 +26,7 @@ struct net_setup {
 	uint16_t mtu;
 	uint8_t mac[6];
 	bool link_down;
+	bool announce; /* the guest is asked to say where it is now (5.1.6.5.4) */
 	bool steering; /* receive rings can be chosen by hash */
 };
 

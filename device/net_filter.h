@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "device/net_hash.h"
+
 /* Bytes of a frame that net_filter_pass() looks at: up to a VLAN tag. */
 #define NET_FILTER_HEAD 18
 #define NET_FILTER_MACS 64 /* addresses of a table; of a longer one all pass */
@@ -28,6 +30,7 @@ struct net_filter {
 	struct net_filter_table uni, multi;
 	uint64_t vlans[4096 / 64];
 	uint64_t offloads_off; /* of the GUEST_ features negotiated, those switched off since */
+	struct net_hash hash;  /* with HASH_REPORT: what to report of frames */
 };
 
 /* A filter on its way from the control thread to the workers. */

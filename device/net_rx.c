@@ -39,8 +39,8 @@ static uint64_t rx_want(const struct pair *p)
 		return 1; /* one chain, whatever its size */
 	if (p->features & (BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) |
 			   BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6)))
-		return NET_HDR_LEN + NET_FRAME_MAX;
-	return NET_HDR_LEN + 1518 + 4;
+		return p->hdr_len + NET_FRAME_MAX;
+	return p->hdr_len + 1518 + 4;
 }
 
 /* Enough for one turn: what was not gathered now may be there all the same. */
@@ -209,15 +209,43 @@ static uint16_t rx_chains_for(const struct rx_state *rx, uint64_t bytes)
 	return n;
 }
 
+/* Copies the first bytes of a frame: at most `room`; how many. `held`: it lies whole in private
+ * memory, otherwise in the guest's buffers. */
+static size_t rx_head(struct pair *p, uint8_t *head, size_t room, uint32_t frame_len, bool held)
+{
+	size_t len = min_of((size_t)frame_len, room);
+
+	if (held)
+		memcpy(head, p->rx.held.bytes, len);
+	else
+		pieces_copy(&p->rx, (char *)head, len, false);
+	return len;
+}
+
+/* Only with HASH_REPORT: the header has room for it. */
+static void rx_hash(struct pair *p, struct net_hdr_hash *hdr, uint32_t frame_len, bool held)
+{
+	uint8_t head[NET_HASH_HEAD];
+	size_t len;
+
+	if (!p->filter.hash.types)
+		return;
+	len = rx_head(p, head, sizeof(head), frame_len, held);
+	hdr->hash_report = net_hash(&p->filter.hash, head, len, &hdr->hash_value);
+}
+
 /* Pushes the chains that the frame fills, after writing the header into the first. */
-static void rx_complete(struct pair *p, struct net_hdr *hdr, uint32_t frame_len)
+static void rx_complete(struct pair *p, const struct net_hdr *tap, uint32_t frame_len, bool held)
 {
 	struct queue *q = &p->queues[PAIR_RX];
 	struct rx_state *rx = &p->rx;
 	uint64_t left = (uint64_t)p->hdr_len + frame_len;
-	const char *from = (const char *)hdr;
+	struct net_hdr_hash hdr = { .plain = *tap };
+	const char *from = (const char *)&hdr;
 
-	hdr->num_buffers = rx_chains_for(rx, left);
+	hdr.plain.num_buffers = rx_chains_for(rx, left);
+	if (p->hdr_len == sizeof(hdr))
+		rx_hash(p, &hdr, frame_len, held);
 	for (unsigned int i = 0; i < rx->hdr_pieces; i++) {
 		guest_copy_out(rx->hdr[i].iov_base, from, rx->hdr[i].iov_len);
 		from += rx->hdr[i].iov_len;
@@ -270,20 +298,16 @@ static void rules_look(struct pair *p)
 	}
 }
 
-/* Is this frame for the guest? `held`: it lies whole in private memory, otherwise in the guest's
- * buffers. */
+/* Is this frame for the guest? */
 static bool rx_passes(struct pair *p, uint32_t frame_len, bool held)
 {
-	size_t len = min_of(frame_len, (uint32_t)NET_FILTER_HEAD);
-	char head[NET_FILTER_HEAD];
+	uint8_t head[NET_FILTER_HEAD];
+	size_t len;
 
 	if (!p->filtering)
 		return true;
-	if (held)
-		memcpy(head, p->rx.held.bytes, len);
-	else
-		pieces_copy(&p->rx, head, len, false);
-	if (net_filter_pass(&p->filter, (const uint8_t *)head, len))
+	len = rx_head(p, head, sizeof(head), frame_len, held);
+	if (net_filter_pass(&p->filter, head, len))
 		return true;
 	stat_add(p->queues[PAIR_RX].stats.dropped_filtered, 1);
 	return false;
@@ -328,7 +352,7 @@ static int rx_deliver_held(struct pair *p)
 		return rc;
 	rx_open(p);
 	pieces_copy(rx, rx->held.bytes, rx->held_len, true);
-	rx_complete(p, &rx->held.hdr, rx->held_len);
+	rx_complete(p, &rx->held.hdr, rx->held_len, true);
 	rx->held_len = 0;
 	return 1;
 }
@@ -438,7 +462,7 @@ static int rx_read_large(struct pair *p)
 			rx_wrote(p, false, frame_len);
 			return 1;
 		}
-		rx_complete(p, &hdr, frame_len);
+		rx_complete(p, &hdr, frame_len, false);
 		return 1;
 	}
 	pieces_copy(rx, rx->held.bytes, room, false);

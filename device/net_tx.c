@@ -44,6 +44,7 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 {
 	struct queue *q = &p->queues[PAIR_TX];
 	uint32_t frame_len;
+	char hash[NET_HDR_LEN_MAX - NET_HDR_LEN];
 
 	if (!q->enabled) {
 		stat_add(q->stats.dropped_disabled, 1);
@@ -56,7 +57,10 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 		goto drop;
 	frame_len = (uint32_t)(chain->out_bytes - p->hdr_len);
 	hdr->num_buffers = 0; /* not there with the short header */
-	*iov = guest_take(chain->iov, hdr, p->hdr_len);
+	/* A hash is reported by the device alone: in what it is sent, the field means nothing. */
+	*iov = guest_take(chain->iov, hdr, min_of(p->hdr_len, (unsigned int)sizeof(*hdr)));
+	if (p->hdr_len > sizeof(*hdr))
+		*iov = guest_take(*iov, hash, sizeof(hash));
 	if (net_hdr_check(hdr, frame_len, p->features))
 		goto drop;
 	/* The kernel may have to cut it up before writev() returns. */

@@ -65,7 +65,7 @@ struct rx_state {
 	uint64_t bytes;	    /* in [first, last), the header's space included */
 	bool blocked;	    /* the next chain cannot be gathered before an earlier one is used */
 	bool opened;	    /* the header's space was taken off the first chain, to `hdr` */
-	struct iovec hdr[NET_HDR_LEN];
+	struct iovec hdr[NET_HDR_LEN_MAX];
 	unsigned int hdr_pieces;
 	unsigned int small_run; /* small frames read since the last large one */
 	uint32_t held_len;	/* 0: no frame waits */

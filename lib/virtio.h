@@ -36,8 +36,10 @@
 #define VIRTIO_NET_F_CTRL_RX		 18
 #define VIRTIO_NET_F_CTRL_VLAN		 19
 #define VIRTIO_NET_F_CTRL_RX_EXTRA	 20
+#define VIRTIO_NET_F_GUEST_ANNOUNCE	 21
 #define VIRTIO_NET_F_MQ			 22
 #define VIRTIO_NET_F_CTRL_MAC_ADDR	 23
+#define VIRTIO_NET_F_HASH_REPORT	 57
 #define VIRTIO_NET_F_RSS		 60
 #define VIRTIO_NET_F_GUEST_USO4		 54
 #define VIRTIO_NET_F_GUEST_USO6		 55
@@ -129,7 +131,17 @@ struct net_hdr {
 #define NET_HDR_LEN	   sizeof(struct net_hdr)
 #define NET_HDR_LEN_LEGACY 10
 
-#define NET_STATUS_LINK_UP 1
+/* With HASH_REPORT, in both directions. */
+struct net_hdr_hash {
+	struct net_hdr plain;
+	uint32_t hash_value;
+	uint16_t hash_report;
+	uint16_t padding;
+};
+#define NET_HDR_LEN_MAX sizeof(struct net_hdr_hash)
+
+#define NET_STATUS_LINK_UP  1
+#define NET_STATUS_ANNOUNCE 2
 struct net_config {
 	uint8_t mac[6];
 	uint16_t status;
@@ -143,7 +155,7 @@ struct net_config {
 };
 
 static_assert(sizeof(struct virtq_desc) == 16 && sizeof(struct virtq_packed_desc) == 16 &&
-		      sizeof(struct net_hdr) == 12 && sizeof(struct net_config) == 24,
+		      sizeof(struct net_hdr) == 12 && sizeof(struct net_hdr_hash) == 20 && sizeof(struct net_config) == 24,
 	      "layouts of the specification");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are used as they lie in memory");
 

@@ -12,7 +12,7 @@
 #define ANSWER_AT  (BYTES - 8)
 #define TIMEOUT_MS 2000
 
-static int configure(struct control *c)
+int control_configure(struct control *c, uint32_t base)
 {
 	struct peer *p = &c->guest->peer;
 	struct vu_vring_addr a = { .index = c->index,
@@ -22,7 +22,7 @@ static int configure(struct control *c)
 	int rc = peer_tell_state(p, VU_SET_VRING_NUM, c->index, SIZE);
 
 	if (!rc)
-		rc = peer_tell_state(p, VU_SET_VRING_BASE, c->index, 0);
+		rc = peer_tell_state(p, VU_SET_VRING_BASE, c->index, base);
 	if (!rc)
 		rc = peer_tell(p, VU_SET_VRING_ADDR, &a, sizeof(a), NULL, 0);
 	if (!rc)
@@ -37,17 +37,20 @@ static int configure(struct control *c)
 int control_open(struct control *c, struct guest *guest, unsigned pairs)
 {
 	bool many = guest->peer.features & BIT(VIRTIO_NET_F_MQ);
+	bool packed = guest->peer.features & BIT(VIRTIO_F_RING_PACKED);
 	int rc;
 
-	*c = (struct control){ .guest = guest, .index = many ? 2 * pairs : 2 };
+	*c = (struct control){ .guest = guest,
+			       .index = many ? 2 * pairs : 2,
+			       .base = packed ? GUEST_PACKED_BASE : 0 };
 	c->ring.kick = c->ring.call = c->ring.err = -1;
-	rc = guest_ring_init(&c->ring, &guest->memory, &guest_split, SIZE,
+	rc = guest_ring_init(&c->ring, &guest->memory, packed ? &guest_packed : &guest_split, SIZE,
 			     guest->peer.features & BIT(VIRTIO_RING_F_EVENT_IDX), 0, false);
 	if (rc)
 		return rc;
-	guest_ring_start(&c->ring, 0);
+	guest_ring_start(&c->ring, c->base);
 	c->buffer = guest_alloc(&guest->memory, BYTES, 8);
-	return c->buffer == GUEST_NOWHERE ? -ENOMEM : configure(c);
+	return c->buffer == GUEST_NOWHERE ? -ENOMEM : control_configure(c, c->base);
 }
 
 void control_close(struct control *c)

@@ -18,10 +18,13 @@ struct control {
 	struct guest_ring ring;
 	unsigned index;
 	uint64_t buffer; /* guest address: command, and its answer behind it */
+	uint32_t base;	 /* of an empty ring */
 };
 
 /* After guest_open(). pairs: of the device, which need not be the guest's. */
 int control_open(struct control *control, struct guest *guest, unsigned pairs);
+/* Tells the back-end of the ring (again), which goes on at `base`. */
+int control_configure(struct control *control, uint32_t base);
 void control_close(struct control *control);
 /* The device's answer, VIRTIO_NET_OK or VIRTIO_NET_ERR; -errno. */
 int control_say(struct control *control, uint8_t class, uint8_t command, const void *data,

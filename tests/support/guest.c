@@ -72,6 +72,8 @@ int guest_negotiate(struct guest *g, const struct guest_options *options)
 	if (options->indirect)
 		features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
 	g->header = options->legacy && !(features & BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 10 : 12;
+	if (features >> NET_F_HASH & 1)
+		g->header = sizeof(struct virtio_net_hdr_v1_hash);
 	return peer_negotiate(&g->peer, features, GUEST_PROTOCOL_BITS & ~options->no_protocol);
 }
 
@@ -312,7 +314,7 @@ int guest_post(struct guest *g, unsigned pair, const struct virtio_net_hdr *hdr,
 	       size_t len)
 {
 	struct guest_queue *q = &g->queue[2 * pair + 1];
-	struct virtio_net_hdr_v1 full = { 0 };
+	struct virtio_net_hdr_v1_hash full = { 0 };
 	struct guest_piece pieces[GUEST_PIECES_MAX];
 	int slot = free_slot(q), rc;
 	uint8_t *at;
@@ -423,13 +425,14 @@ static void give_back(struct guest *g, unsigned index, uint32_t slot)
 int guest_receive(struct guest *g, unsigned pair, struct virtio_net_hdr_v1 *hdr, void *frame,
 		  size_t room, int timeout_ms)
 {
-	struct virtio_net_hdr_v1 first = { .num_buffers = 1 };
+	struct virtio_net_hdr_v1_hash full = { .hdr.num_buffers = 1 };
+	struct virtio_net_hdr_v1 *const first = &full.hdr;
 	unsigned index = 2 * pair, skip = g->header;
 	uint32_t len, slot;
 	size_t have = 0;
 	uint8_t *at;
 
-	for (unsigned i = 0; i < first.num_buffers; i++, skip = 0) {
+	for (unsigned i = 0; i < first->num_buffers; i++, skip = 0) {
 		int rc = take_buffer(g, index, &at, &len, &slot, timeout_ms);
 
 		if (rc)
@@ -437,10 +440,12 @@ int guest_receive(struct guest *g, unsigned pair, struct virtio_net_hdr_v1 *hdr,
 		if (i == 0) {
 			if (len < g->header)
 				return -EPROTO;
-			memcpy(&first, at, g->header);
+			memcpy(&full, at, g->header);
+			g->hash = full.hash_value;
+			g->report = full.hash_report;
 			/* 1 without MRG_RXBUF too (virtio 1.3, 5.1.6.4); absent in 10 bytes. */
-			first.num_buffers = g->header == 10 ? 1 : first.num_buffers;
-			if (!first.num_buffers || first.num_buffers > g->options.ring_size)
+			first->num_buffers = g->header == 10 ? 1 : first->num_buffers;
+			if (!first->num_buffers || first->num_buffers > g->options.ring_size)
 				return -EPROTO;
 		}
 		if (len - skip > room - have)
@@ -450,6 +455,6 @@ int guest_receive(struct guest *g, unsigned pair, struct virtio_net_hdr_v1 *hdr,
 		give_back(g, index, slot);
 	}
 	if (hdr)
-		*hdr = first;
+		*hdr = *first;
 	return (int)have;
 }

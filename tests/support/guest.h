@@ -27,6 +27,7 @@
 #define NET_F_GUEST_USO4 54
 #define NET_F_GUEST_USO6 55
 #define NET_F_HOST_USO	 56
+#define NET_F_HASH	 57
 
 enum guest_order {
 	GUEST_QEMU,    /* CALL, ERR, ENABLE before SET_FEATURES; memory; NUM BASE ADDR KICK CALL */
@@ -66,7 +67,9 @@ struct guest {
 	struct peer peer;
 	struct guest_memory memory;
 	struct guest_options options;
-	unsigned header;			   /* bytes of the virtio-net header */
+	unsigned header; /* bytes of the virtio-net header */
+	uint32_t hash;	 /* with HASH_REPORT: of the frame received last, and for which type */
+	uint16_t report;
 	struct guest_queue queue[GUEST_RINGS_MAX]; /* 2n receives, 2n + 1 transmits */
 };
 

@@ -174,7 +174,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	pair.features = (head[3] & 1 ? BIT_ULL(VIRTIO_F_VERSION_1) : 0) |
 			(head[3] & 2 ? BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) : 0) |
-			(head[3] & 4 ? 0xffull << 56 | 0x7f83 : 0);
+			(head[3] & 4 ? 0x1dcull << 54 | 0x7f83 : 0) |
+			(head[3] & 8 ? BIT_ULL(VIRTIO_NET_F_HASH_REPORT) : 0);
+	pair.filter.hash = (struct net_hash){ .types = (uint32_t)(head[3] << 1 & STEERING_TYPES),
+					      .key = { head[4] } };
 	pair.hdr_len = net_hdr_len(pair.features);
 	pair.rx.held_len = 0;
 	pair.rx_starved = pair.tx_blocked = false;

@@ -41,6 +41,9 @@ static void features(void **state)
 	assert_int_equal(SENDS | RECEIVES, net_features(&setup) & (SENDS | RECEIVES));
 	assert_true(net_features(&setup) & B(MQ));
 	assert_true(net_features(&setup) & B(CTRL_VQ));
+	/* A hash is reported without the broker's help, receive rings are not chosen. */
+	assert_true(net_features(&setup) & B(HASH_REPORT));
+	assert_false(net_features(&setup) & B(RSS));
 	assert_true(net_features(&setup) & B(CTRL_GUEST_OFFLOADS));
 	one.pairs = 1;
 	assert_false(net_features(&one) & B(MQ));
@@ -87,12 +90,16 @@ static void header_length(void **state)
 	assert_int_equal(10, net_hdr_len(0));
 	assert_int_equal(12, net_hdr_len(B(MRG_RXBUF)));
 	assert_int_equal(12, net_hdr_len(BIT_ULL(VIRTIO_F_VERSION_1)));
+	assert_int_equal(20, net_hdr_len(B(HASH_REPORT)));
+	assert_int_equal(20,
+			 net_hdr_len(BIT_ULL(VIRTIO_F_VERSION_1) | B(MRG_RXBUF) | B(HASH_REPORT)));
 }
 
 static void config(void **state)
 {
 	uint8_t bytes[NET_CONFIG_SPACE + 1];
 	struct net_config *c = (void *)bytes;
+	struct net_setup other = setup;
 
 	(void)state;
 	memset(bytes, 0xee, sizeof(bytes));
@@ -102,6 +109,13 @@ static void config(void **state)
 	assert_int_equal(3, c->max_virtqueue_pairs);
 	assert_int_equal(1400, c->mtu);
 	assert_int_equal(0xee, bytes[sizeof(*c)]);
+	assert_int_equal(40, c->rss_max_key_size);
+	assert_int_equal(0x1ff, c->supported_hash_types);
+	assert_int_equal(0, c->rss_max_indirection_table_length);
+	other.announce = other.steering = other.link_down = true;
+	assert_int_equal(0, net_config_read(&other, 0, bytes, sizeof(*c)));
+	assert_int_equal(NET_STATUS_ANNOUNCE, c->status);
+	assert_int_equal(128, c->rss_max_indirection_table_length);
 	assert_int_equal(0, net_config_read(&setup, 10, bytes, 2));
 	assert_int_equal(1400 & 0xff, bytes[0]);
 	assert_int_equal(0, net_config_read(&setup, 0, bytes, NET_CONFIG_SPACE));

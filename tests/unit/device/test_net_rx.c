@@ -10,6 +10,7 @@
 #define RX	 PAIR_RX
 #define TABLE	 (BUFFERS + 0x80000)
 #define W	 DESC_F_WRITE
+#define HASH	 BIT_ULL(VIRTIO_NET_F_HASH_REPORT)
 
 static const struct net_hdr plain = { 0 };
 static uint8_t got[2 * NET_FRAME_MAX], wanted[2 * NET_FRAME_MAX];
@@ -61,8 +62,8 @@ static int receive(struct net_hdr *hdr)
 	total = chain_bytes((uint16_t)head, len, got);
 	assert_int_equal(len, total);
 	assert_true(total >= h);
-	memcpy(hdr, got, h);
-	if (h == NET_HDR_LEN)
+	memcpy(hdr, got, min_of(h, sizeof(*hdr)));
+	if (h >= NET_HDR_LEN)
 		buffers = hdr->num_buffers;
 	while (--buffers > 0) {
 		head = used_take(RX, &len);
@@ -120,7 +121,7 @@ static void every_length_mergeable(void **state)
 	(void)state;
 	for (size_t s = 0; s < ARRAY_SIZE(shapes); s++) {
 		for (size_t l = 0; l < ARRAY_SIZE(lengths); l++) {
-			stage_open(1024, 65533, MODERN | MRG);
+			stage_open(1024, 65533, MODERN | MRG | (l % 2 ? HASH : 0));
 			fill(shapes[s].n, shapes[s].bytes, shapes[s].cut);
 			wire_send(&plain, lengths[l], (uint8_t)l);
 			run();
@@ -133,17 +134,18 @@ static void every_length_mergeable(void **state)
 
 static void every_length_in_one_buffer(void **state)
 {
-	static const uint32_t cuts[] = { 1, 5, 10, 11, 12, 13, 100, 4096, 100000 };
+	static const uint32_t cuts[] = { 1, 5, 10, 11, 12, 13, 19, 20, 21, 100, 4096, 100000 };
+	static const uint64_t headers[] = { 0, MODERN, MODERN | HASH };
 
 	(void)state;
-	for (int legacy = 0; legacy < 2; legacy++) {
+	for (size_t f = 0; f < ARRAY_SIZE(headers); f++) {
 		for (size_t l = 0; l < ARRAY_SIZE(lengths); l++) {
 			for (size_t c = 0; c < ARRAY_SIZE(cuts); c++) {
-				uint32_t h = legacy ? 10 : 12;
+				uint32_t h = net_hdr_len(headers[f]);
 
 				if ((lengths[l] + h) / cuts[c] >= 1000)
 					continue;
-				stage_open(1024, 0, legacy ? 0 : MODERN);
+				stage_open(1024, 0, headers[f]);
 				fill(1, (uint32_t)lengths[l] + h, cuts[c]);
 				wire_send(&plain, lengths[l], (uint8_t)c);
 				run();

@@ -23,8 +23,11 @@ static void write_guest(uint64_t gpa, const void *from, size_t len)
 
 static void put_frame(uint64_t gpa, const struct net_hdr *hdr, size_t len, uint8_t seed)
 {
+	static const struct net_hdr_hash junk = { .hash_value = 0x11223344, .hash_report = 9 };
+
 	frame_fill(wanted, len, seed);
-	write_guest(gpa, hdr, stage.pair.hdr_len);
+	write_guest(gpa, &junk, stage.pair.hdr_len);
+	write_guest(gpa, hdr, min_of(stage.pair.hdr_len, (unsigned int)sizeof(*hdr)));
 	write_guest(gpa + stage.pair.hdr_len, wanted, len);
 }
 
@@ -43,18 +46,19 @@ static void expect_nothing(void)
 	assert_int_equal(-1, wire_take(&hdr, got, sizeof(got)));
 }
 
-/* Header and frame of each length, cut into pieces of `cut` bytes, legacy header or not. */
+/* Header and frame of each length, cut into pieces of `cut` bytes, under headers of each length. */
 static void every_length_and_cut(void **state)
 {
 	static const size_t lengths[] = { 14,	15,   60,   255,   256,		 257,
 					  1514, 4096, 9014, 65535, NET_FRAME_MAX };
-	static const uint32_t cuts[] = { 1, 2, 9, 11, 12, 13, 64, 1000, 100000 };
+	static const uint32_t cuts[] = { 1, 2, 9, 11, 12, 13, 19, 20, 21, 64, 1000, 100000 };
+	static const uint64_t headers[] = { 0, MODERN, MODERN | BIT_ULL(VIRTIO_NET_F_HASH_REPORT) };
 	const struct net_hdr zero = { 0 };
 	uint32_t frames = 0;
 
 	(void)state;
-	for (int legacy = 0; legacy < 2; legacy++) {
-		stage_open(1024, 65500, legacy ? 0 : MODERN);
+	for (size_t f = 0; f < ARRAY_SIZE(headers); f++) {
+		stage_open(1024, 65500, headers[f]);
 		for (size_t l = 0; l < ARRAY_SIZE(lengths); l++) {
 			for (size_t c = 0; c < ARRAY_SIZE(cuts); c++) {
 				uint64_t total = stage.pair.hdr_len + lengths[l], off = 0;
