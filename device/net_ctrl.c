@@ -20,11 +20,6 @@
 #define ACK_OK	    0
 #define ACK_ERR	    1
 
-#define GUEST_OFFLOADS                                                         \
-	(BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4) | \
-	 BIT_ULL(VIRTIO_NET_F_GUEST_TSO6) | BIT_ULL(VIRTIO_NET_F_GUEST_ECN) |  \
-	 BIT_ULL(VIRTIO_NET_F_GUEST_USO4) | BIT_ULL(VIRTIO_NET_F_GUEST_USO6))
-
 static void publish(struct net_ctrl *c)
 {
 	net_filter_publish(&c->box, &c->filter);
@@ -196,6 +191,20 @@ static int rss_parse(const struct net_ctrl *c, size_t len, struct steering_confi
 	return 0;
 }
 
+static void hash_take(struct net_ctrl *c)
+{
+	c->filter.hash.types = c->rss.types;
+	memcpy(c->filter.hash.key, c->rss.key, sizeof(c->rss.key));
+}
+
+static void steering_write(struct net_ctrl *c)
+{
+	c->steering->config[c->steering_next] = c->rss;
+	/* Release: pairs with the eBPF program's read, whose addresses depend on it. */
+	__atomic_store_n(&c->steering->active, c->steering_next, __ATOMIC_RELEASE);
+	c->steering_next ^= 1;
+}
+
 static int rss_set(struct net_ctrl *c, size_t len)
 {
 	struct steering_config cfg = { 0 };
@@ -204,12 +213,36 @@ static int rss_set(struct net_ctrl *c, size_t len)
 
 	if (rc)
 		return rc;
-	c->steering->config[c->steering_next] = cfg;
-	/* Release: pairs with the eBPF program's read, whose addresses depend on it. */
-	__atomic_store_n(&c->steering->active, c->steering_next, __ATOMIC_RELEASE);
-	c->steering_next ^= 1;
+	c->rss = cfg;
+	steering_write(c);
+	hash_take(c);
 	c->steer = cfg.types;
 	c->lifecycle->active = active;
+	return 0;
+}
+
+/* types(4) reserved(8) key length(1) key (5.1.6.5.6.4): laid out as the command above, which is the
+ * one that counts where both could be given. */
+static int hash_set(struct net_ctrl *c, size_t len)
+{
+	struct steering_config cfg = { 0 };
+	size_t need = 13ul + c->data[12];
+
+	memcpy(&cfg.types, c->data, sizeof(cfg.types));
+	if ((cfg.types & ~STEERING_TYPES) || c->data[12] > STEERING_KEY ||
+	    (len != need && len != need + 1) ||
+	    (c->lifecycle->features & BIT_ULL(VIRTIO_NET_F_RSS)))
+		return -EINVAL;
+	memcpy(cfg.key, c->data + 13, c->data[12]);
+	c->rss = cfg;
+	hash_take(c);
+	return 0;
+}
+
+static int announce_ack(struct net_ctrl *c, size_t len)
+{
+	(void)len;
+	c->setup->announce = false;
 	return 0;
 }
 
@@ -219,19 +252,20 @@ static int guest_offloads(struct net_ctrl *c, size_t len)
 	int rc;
 
 	memcpy(&wanted, c->data, len);
-	if (wanted & ~(features & GUEST_OFFLOADS))
+	if (wanted & ~(features & NET_CTRL_OFFLOADS))
 		return -EINVAL;
 	if (!allowance_take(&c->offloads, NET_OFFLOADS_A_SECOND))
 		return -EBUSY;
 	rc = offloads_set(c, wanted);
 	if (!rc)
-		c->filter.offloads_off = features & GUEST_OFFLOADS & ~wanted;
+		c->filter.offloads_off = features & NET_CTRL_OFFLOADS & ~wanted;
 	return rc;
 }
 
 #define CLASS_RX       0
 #define CLASS_MAC      1
 #define CLASS_VLAN     2
+#define CLASS_ANNOUNCE 3
 #define CLASS_MQ       4
 #define CLASS_OFFLOADS 5
 
@@ -250,8 +284,10 @@ static const struct command {
 	{ CLASS_MAC, 1, VIRTIO_NET_F_CTRL_MAC_ADDR, 6, 6, mac_set },
 	{ CLASS_VLAN, 0, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_add },
 	{ CLASS_VLAN, 1, VIRTIO_NET_F_CTRL_VLAN, 2, 2, vlan_del },
+	{ CLASS_ANNOUNCE, 0, VIRTIO_NET_F_GUEST_ANNOUNCE, 0, 0, announce_ack },
 	{ CLASS_MQ, 0, VIRTIO_NET_F_MQ, 2, 2, pairs_set },
 	{ CLASS_MQ, 1, VIRTIO_NET_F_RSS, 13, NET_CTRL_DATA_MAX, rss_set },
+	{ CLASS_MQ, 2, VIRTIO_NET_F_HASH_REPORT, 13, NET_CTRL_DATA_MAX, hash_set },
 	{ CLASS_OFFLOADS, 0, VIRTIO_NET_F_CTRL_GUEST_OFFLOADS, 8, 8, guest_offloads },
 };
 
@@ -345,19 +381,43 @@ static void forget(struct net_ctrl *c)
 	memcpy(c->setup->mac, c->mac, sizeof(c->mac));
 	net_filter_default(&c->filter, c->mac);
 	publish(c);
+	c->rss = (struct steering_config){ 0 };
+	c->setup->announce = false;
 	c->lifecycle->active = c->setup->pairs;
 	c->steer = false;
 }
 
+bool net_ctrl_announce(struct net_ctrl *c)
+{
+	if (!(c->lifecycle->features & BIT_ULL(VIRTIO_NET_F_GUEST_ANNOUNCE)) ||
+	    !c->worker->pair.queues[PAIR_RX].running)
+		return false;
+	c->setup->announce = c->config_changed = true;
+	return true;
+}
+
+bool net_ctrl_changed(struct net_ctrl *c)
+{
+	bool changed = c->config_changed;
+
+	c->config_changed = false;
+	return changed;
+}
+
 /* A ring that nothing was ever taken from belongs to a driver that has said nothing yet: all
  * passes, and one pair is in use until it says more (5.1.6.5.5). One that goes on elsewhere in its
- * indices is that of a driver that was paused. */
+ * indices is that of a driver that was paused, or moved: nobody else than this device, which owns
+ * its configuration space, tells it so. */
 static void started(struct net_ctrl *c)
 {
-	bool narrowed = c->filter.offloads_off;
+	bool narrowed = c->filter.offloads_off, moved = c->moved;
 
-	if (!ring_fresh(&c->worker->pair.queues[PAIR_RX].ring))
+	c->moved = false;
+	if (!ring_fresh(&c->worker->pair.queues[PAIR_RX].ring)) {
+		if (moved)
+			net_ctrl_announce(c);
 		return;
+	}
 	forget(c);
 	if (narrowed)
 		offloads_set(c, c->lifecycle->features);
@@ -370,6 +430,7 @@ void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *
 	static _Thread_local struct memory_guard guard;
 
 	memory_guard = &guard;
+	c->moved = c->config_changed = false;
 	c->worker = worker;
 	c->lifecycle = lifecycle;
 	c->setup = setup;
@@ -377,6 +438,28 @@ void net_ctrl_init(struct net_ctrl *c, struct worker *worker, struct lifecycle *
 	worker->pair.control = c;
 	memcpy(c->mac, setup->mac, sizeof(c->mac));
 	forget(c);
+}
+
+int net_ctrl_restore(struct net_ctrl *c, const struct net_filter *filter,
+		     const struct steering_config *rss)
+{
+	uint64_t features = c->lifecycle->features;
+	int rc = 0;
+
+	/* A front-end that negotiates only then sets them by that. */
+	if (features && filter->offloads_off != c->filter.offloads_off)
+		rc = allowance_take(&c->offloads, NET_OFFLOADS_A_SECOND)
+			     ? offloads_set(c, features & ~filter->offloads_off)
+			     : -EBUSY;
+	if (rc)
+		return rc;
+	c->filter = *filter;
+	c->rss = *rss;
+	hash_take(c);
+	if (c->steering)
+		steering_write(c);
+	publish(c);
+	return 0;
 }
 
 void net_ctrl_steering(struct net_ctrl *c, struct steering_page *page)

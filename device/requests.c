@@ -271,8 +271,15 @@ static int net_set_mtu(struct session *s, const struct vu_message *in)
 	return 0;
 }
 
+/* For a guest that does not announce itself. One that does, and whose front-end has left its
+ * configuration and its control queue to us, is asked to: it knows all its addresses. */
 static int send_rarp(struct session *s, const struct vu_message *in)
 {
+	if ((s->protocol & BIT_ULL(VU_P_CONFIG)) && s->back.sock >= 0 &&
+	    net_ctrl_announce(s->control)) {
+		session_notify(s);
+		return 0;
+	}
 	return lifecycle_rarp(s->lifecycle, in->bytes);
 }
 
@@ -317,7 +324,7 @@ static int set_device_state_fd(struct session *s, const struct vu_message *in)
 	else if (s->transfer.fd >= 0)
 		rc = -EBUSY; /* the words are that one's */
 	if (!rc && in->transfer.direction == TRANSFER_SAVE)
-		n = state_save(words, s->setup, s->lifecycle->workers, s->lifecycle->features);
+		n = state_save(words, s->control);
 	if (!rc)
 		rc = transfer_begin(&s->transfer, (enum transfer_way)in->transfer.direction,
 				    s->fds[0], words, n);
@@ -346,8 +353,7 @@ int request_state_load(struct session *s)
 		return -EBUSY; /* meanwhile */
 	if (t->at % sizeof(uint64_t))
 		return -EBADMSG;
-	return state_load(t->words, t->at / sizeof(uint64_t), s->setup, s->lifecycle->workers,
-			  s->lifecycle->features, s->mtu_max);
+	return state_load(t->words, t->at / sizeof(uint64_t), s->control, s->mtu_max);
 }
 
 static int set_vring_num(struct session *s, const struct vu_message *in)

@@ -200,6 +200,8 @@ void session_notify(struct session *s)
 {
 	/* A ring stops with the answer that says so. */
 	back_quiet(&s->back, !s->busy && !lifecycle_started(s->lifecycle));
+	if (net_ctrl_changed(s->control))
+		back_config(&s->back);
 	for (unsigned int i = 0; i < net_rings(s->setup); i++) {
 		if (lifecycle_call_wanted(s->lifecycle, i))
 			back_call(&s->back, i);

@@ -12,10 +12,10 @@
 #include "lib/util.h"
 #include "lib/vhost_user.h"
 
-#define HEAD	     4 /* words before the frames */
+#define HEAD	     4 /* words before what the control queue was told, and the frames */
 #define FRAME_HEAD   3 /* before the bytes of one */
 #define FRAME_WORDS  ((NET_FRAME_MAX + 7) / 8)
-#define WORDS_MAX    (HEAD + CHANNEL_PAIRS_MAX * (FRAME_HEAD + FRAME_WORDS))
+#define WORDS_MAX    (HEAD + NET_CTRL_WORDS + CHANNEL_PAIRS_MAX * (FRAME_HEAD + FRAME_WORDS))
 #define NOT_FEATURES BIT_ULL(VU_F_LOG_ALL) /* of the front-end, not of the driver */
 
 /* Static: pages that no transfer fills cost nothing. */
@@ -32,20 +32,29 @@ static size_t words_of(size_t bytes)
 	return (bytes + 7) / 8;
 }
 
-size_t state_save(uint64_t *words, const struct net_setup *setup, const struct worker *workers,
-		  uint64_t features)
+/* Where the frames begin. */
+static size_t frames_at(uint64_t features)
 {
-	size_t n = HEAD;
+	return features & BIT_ULL(VIRTIO_NET_F_CTRL_VQ) ? HEAD + NET_CTRL_WORDS : HEAD;
+}
+
+size_t state_save(uint64_t *words, const struct net_ctrl *control)
+{
+	uint64_t features = control->lifecycle->features & ~NOT_FEATURES;
+	size_t n = frames_at(features);
 
 	words[0] = STATE_MAGIC;
-	words[1] = features & ~NOT_FEATURES;
-	words[2] = setup->mtu;
+	words[1] = features;
+	words[2] = control->setup->mtu;
 	words[3] = 0;
-	for (uint32_t i = 0; i < setup->pairs; i++) {
-		const struct rx_state *rx = &workers[i].pair.rx;
+	if (n > HEAD)
+		net_ctrl_save(control, words + HEAD);
+	for (uint32_t i = 0; i < control->setup->pairs; i++) {
+		const struct pair *pair = &control->lifecycle->workers[i].pair;
+		const struct rx_state *rx = &pair->rx;
 
 		/* One that was held under other offloads is not this driver's. */
-		if (!rx->held_len || ((workers[i].pair.features ^ features) & ~NOT_FEATURES))
+		if (!rx->held_len || ((pair->features ^ features) & ~NOT_FEATURES))
 			continue;
 		words[3]++;
 		words[n] = i | (uint64_t)rx->held_len << 32;
@@ -81,8 +90,10 @@ static int frame_check(const uint64_t *words, size_t left, uint64_t features, ui
 static int frames_check(const uint64_t *words, size_t n, uint32_t pairs)
 {
 	uint64_t next_pair = 0;
-	size_t at = HEAD;
+	size_t at = frames_at(words[1]);
 
+	if (n < at)
+		return -EBADMSG;
 	for (uint64_t i = 0; i < words[3]; i++) {
 		struct net_hdr hdr;
 		int used = frame_check(words + at, n - at, words[1], pairs, &hdr);
@@ -111,26 +122,32 @@ static size_t frame_take(struct worker *workers, const uint64_t *words, uint64_t
 	return FRAME_HEAD + words_of(pair->rx.held_len);
 }
 
-int state_load(const uint64_t *words, size_t n, struct net_setup *setup, struct worker *workers,
-	       uint64_t features, uint16_t mtu_max)
+int state_load(const uint64_t *words, size_t n, struct net_ctrl *control, uint16_t mtu_max)
 {
+	uint64_t features = control->lifecycle->features & ~NOT_FEATURES;
+	struct net_setup *setup = control->setup;
 	int rc;
 
 	if (n < HEAD || words[0] != STATE_MAGIC)
 		return -EBADMSG;
 	/* A front-end that loads first and negotiates then has said nothing yet. */
 	if ((words[1] & ~net_features(setup)) || (words[1] & NOT_FEATURES) ||
-	    (features && (features & ~NOT_FEATURES) != words[1]))
+	    (features && features != words[1]))
 		return -EINVAL;
 	if (words[2] < NET_MTU_MIN || words[2] > mtu_max)
 		return -EINVAL;
 	rc = frames_check(words, n, setup->pairs);
+	if (!rc && frames_at(words[1]) > HEAD) {
+		rc = net_ctrl_check(control, words + HEAD, words[1]);
+		if (!rc)
+			rc = net_ctrl_load(control, words + HEAD);
+	}
 	if (rc)
 		return rc;
 	setup->mtu = (uint16_t)words[2];
 	for (uint32_t i = 0; i < setup->pairs; i++)
-		workers[i].pair.rx.held_len = 0;
-	for (size_t at = HEAD; at < n;)
-		at += frame_take(workers, words + at, words[1]);
+		control->lifecycle->workers[i].pair.rx.held_len = 0;
+	for (size_t at = frames_at(words[1]); at < n;)
+		at += frame_take(control->lifecycle->workers, words + at, words[1]);
 	return 0;
 }

@@ -1,6 +1,7 @@
 /*
- * An administrator changes the TAP under a guest: the guest finds the link and the MTU in its
- * configuration space and is told on the back-end's channel, but for while its rings are stopped.
+ * An administrator changes the TAP under a guest, or a front-end has moved it: the guest finds
+ * link, MTU and the wish that it announce itself in its configuration space, and is told on the
+ * back-end's channel, but for while its rings are stopped.
  */
 #include <errno.h>
 #include <linux/if_ether.h>
@@ -13,18 +14,22 @@
 
 #include "lib/fd.h"
 #include "lib/util.h"
+#include "tests/support/control.h"
 #include "tests/support/rig.h"
 
-#define EXTRA (BIT(VU_P_BACKEND_REQ) | BIT(VU_P_NET_MTU))
+#define EXTRA	 (BIT(VU_P_BACKEND_REQ) | BIT(VU_P_NET_MTU) | BIT(VU_P_RARP))
+#define ANNOUNCE BIT(VIRTIO_NET_F_GUEST_ANNOUNCE)
 
 static struct rig rig;
 static struct guest guest;
+static struct control control;
 static int channel = -1; /* of the back-end's messages */
 
 static int start(void **state)
 {
 	(void)state;
 	guest_blank(&guest);
+	control.ring.kick = control.ring.call = control.ring.err = -1;
 	rig_start(&rig, (const char *[]){ NULL });
 	return 0;
 }
@@ -33,6 +38,7 @@ static int end(void **state)
 {
 	(void)state;
 	fd_close(&channel);
+	control_close(&control);
 	guest_close(&guest);
 	rig_abandon(&rig);
 	return 0;
@@ -77,7 +83,7 @@ static bool told(int timeout_ms)
 	return true;
 }
 
-static void assert_config(bool up, uint16_t mtu)
+static void assert_config(unsigned status, uint16_t mtu)
 {
 	struct vu_config ask = { .size = 12 };
 	struct vu_message reply;
@@ -85,13 +91,13 @@ static void assert_config(bool up, uint16_t mtu)
 
 	assert_ok(peer_ask(&guest.peer, VU_GET_CONFIG, &ask, 12 + 12, &reply));
 	memcpy(words, reply.config.bytes, sizeof(words));
-	assert_int_equal(up, words[3]);
+	assert_int_equal(status, words[3]);
 	assert_int_equal(mtu, words[5]);
 }
 
-static void open_with_channel(void)
+static void open_with_channel(uint64_t features)
 {
-	struct guest_options options = { 0 };
+	struct guest_options options = { .features = features };
 	int pair[2];
 
 	rig_connect(&rig, &guest.peer);
@@ -117,7 +123,7 @@ static void changes_reach_the_guest(void **state)
 	uint32_t base;
 
 	(void)state;
-	open_with_channel();
+	open_with_channel(0);
 	rig_exchange(&rig, &guest, 0);
 	assert_config(true, 1500);
 	assert_false(told(30));
@@ -164,7 +170,7 @@ static void changes_between_connections(void **state)
 	rig_serves(&rig);
 	host_mtu_set(1300);
 	host_up(false);
-	open_with_channel();
+	open_with_channel(0);
 	for (int i = 0; i < 100 && told(10); i++)
 		;
 	assert_config(false, 1300);
@@ -177,11 +183,64 @@ static void changes_between_connections(void **state)
 	rig_stop(&rig);
 }
 
+/* Does a frame of this type leave the guest's card? */
+static bool sent(uint16_t type)
+{
+	uint8_t frame[FRAME_MAX];
+
+	for (;;) {
+		int n = wire_recv(&rig.wire, NULL, frame, sizeof(frame));
+
+		if (n < 0)
+			return false;
+		if (frame[12] == type >> 8 && frame[13] == (type & 0xff))
+			return true;
+	}
+}
+
+static void send_rarp(void)
+{
+	assert_ok(peer_tell_u64(&guest.peer, VU_SEND_RARP, 0x010000000002));
+}
+
+/* By the guest, where it can and its control queue is here; otherwise by a frame of the device's.
+ */
+static void announcing(void **state)
+{
+	(void)state;
+	rig.wire.timeout_ms = 200;
+	open_with_channel(CONTROL_BITS);
+	assert_ok(control_open(&control, &guest, 1));
+	send_rarp();
+	assert_true(sent(ETH_P_RARP));
+	control_close(&control);
+	fd_close(&channel);
+	rig_close(&rig, &guest);
+
+	open_with_channel(CONTROL_BITS | ANNOUNCE);
+	send_rarp(); /* the front-end keeps the control queue */
+	assert_true(sent(ETH_P_RARP));
+	assert_config(1, 1500);
+	assert_ok(control_open(&control, &guest, 1));
+	assert_false(told(50));
+	send_rarp();
+	assert_true(told(1000));
+	assert_config(3, 1500);
+	assert_false(sent(ETH_P_RARP));
+	assert_int_equal(VIRTIO_NET_OK, control_say(&control, 3, 0, NULL, 0));
+	assert_config(1, 1500);
+	assert_int_equal(VIRTIO_NET_ERR, control_say(&control, 3, 1, NULL, 0));
+	assert_false(told(50));
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(changes_reach_the_guest, start, end),
 		cmocka_unit_test_setup_teardown(changes_between_connections, start, end),
+		cmocka_unit_test_setup_teardown(announcing, start, end),
 	};
 
 	return rig_run("link", tests, ARRAY_SIZE(tests));

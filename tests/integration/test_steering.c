@@ -1,6 +1,7 @@
 /*
  * Receive-side scaling from the driver's command to the ring on which a frame arrives: the kernel's
- * choice is compared, frame by frame, with a Toeplitz hash computed here.
+ * choice, and the hash in the header, are compared, frame by frame, with a Toeplitz hash computed
+ * here.
  */
 #include <errno.h>
 #include <string.h>
@@ -12,7 +13,10 @@
 #define OK	   VIRTIO_NET_OK
 #define ERR	   VIRTIO_NET_ERR
 #define PAIRS	   4
-#define FEATURES   (CONTROL_BITS | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_RSS))
+#define HASHING	   (CONTROL_BITS | BIT(NET_F_HASH))
+#define FEATURES   (HASHING | BIT(VIRTIO_NET_F_MQ) | BIT(VIRTIO_NET_F_RSS))
+#define MERGE	   BIT(VIRTIO_NET_F_MRG_RXBUF)
+#define PACKED	   BIT(VIRTIO_F_RING_PACKED)
 #define ALL_TYPES  0x1ffu
 #define KEY_BYTES  40
 #define TABLE	   128
@@ -107,12 +111,19 @@ static int arrival(void)
 {
 	assert_ok(wire_send(&rig.wire, NULL, frame, sizeof(frame)));
 	for (int64_t until = rig_now() + ARRIVES_MS; rig_now() < until;)
-		for (unsigned pair = 0; pair < PAIRS; pair++)
+		for (unsigned pair = 0; pair < guest.options.pairs; pair++)
 			if (guest_receive(&guest, pair, NULL, received, sizeof(received), 1) > 0) {
 				assert_memory_equal(frame, received, sizeof(frame));
 				return (int)pair;
 			}
 	return -1;
+}
+
+/* What the header of a flow must say: TCPv4 2, UDPv4 3, TCPv6 5, UDPv6 6. */
+static void hash_reported(const uint8_t *input, size_t len, bool six, bool tcp)
+{
+	assert_int_equal((six ? 5 : 2) + !tcp, guest.report);
+	assert_int_equal(hash(input, len), guest.hash);
 }
 
 /* Every flow where the hash says, and some at each pair. */
@@ -127,6 +138,7 @@ static bool flows_arrive(uint16_t mask)
 
 		if (pair != table[hash(input, len) & mask])
 			return false;
+		hash_reported(input, len, n & 1, n & 2);
 		seen |= 1u << pair;
 	}
 	return seen == (1u << PAIRS) - 1;
@@ -160,6 +172,7 @@ static void frames_arrive_where_the_hash_says(void **state)
 	flow_build(0, false, true, input);
 	frame[12] = 0x88;
 	assert_int_equal(3, arrival());
+	assert_int_equal(0, guest.report);
 	/* another key and table, at once */
 	for (unsigned i = 0; i < KEY_BYTES; i++)
 		key[i] = (uint8_t)(201 - 13 * i);
@@ -216,6 +229,36 @@ static void commands_that_cannot_be(void **state)
 	rig_stop(&rig);
 }
 
+/* One pair, nothing to choose from: the hash is for the driver alone. */
+static void hash_without_steering(void **state)
+{
+	uint8_t data[4 + 8 + 1 + KEY_BYTES] = { 0xff, 1, 0, 0, [12] = KEY_BYTES };
+	uint8_t input[36];
+
+	rig_open(&rig, &guest,
+		 &(struct guest_options){ .features = HASHING | (uint64_t)(uintptr_t)*state });
+	assert_int_equal(20, guest.header);
+	assert_ok(control_open(&control, &guest, PAIRS));
+	flow_build(1, false, false, input);
+	assert_int_equal(0, arrival());
+	assert_int_equal(0, guest.report);
+	memcpy(data + 13, key, KEY_BYTES);
+	assert_int_equal(OK, control_say(&control, 4, 2, data, sizeof(data)));
+	for (unsigned n = 0; n < FLOWS; n++) {
+		size_t len = flow_build(n, n & 1, n & 2, input);
+
+		assert_int_equal(0, arrival());
+		hash_reported(input, len, n & 1, n & 2);
+	}
+	rig_exchange(&rig, &guest, 0);
+	data[12]++;
+	assert_int_equal(ERR, control_say(&control, 4, 2, data, sizeof(data)));
+	control_close(&control);
+	rig_close(&rig, &guest);
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
 static void configuration_space(void **state)
 {
 	static const uint8_t wanted[] = { KEY_BYTES, TABLE, 0, 0xff, 1, 0, 0 };
@@ -232,6 +275,10 @@ static void configuration_space(void **state)
 }
 
 #define CASE(test) cmocka_unit_test_setup_teardown(test, start, end)
+#define WITH(test, features)                                                          \
+	{                                                                             \
+#test ": " #features, test, start, end, (void *)(uintptr_t)(features) \
+	}
 
 int main(void)
 {
@@ -240,6 +287,10 @@ int main(void)
 		CASE(pairs_keep_their_numbers),
 		CASE(commands_that_cannot_be),
 		CASE(configuration_space),
+		WITH(hash_without_steering, 0),
+		WITH(hash_without_steering, MERGE),
+		WITH(hash_without_steering, PACKED),
+		WITH(hash_without_steering, PACKED | MERGE),
 	};
 
 	return rig_run("steering", tests, ARRAY_SIZE(tests));

@@ -66,6 +66,26 @@ static void check_steering(void)
 	require(!(cfg->types & ~STEERING_TYPES));
 }
 
+/* Whatever was said, another device can go on from there. */
+static void check_moving(void)
+{
+	static struct net_ctrl other;
+	static struct worker w;
+	uint64_t words[NET_CTRL_WORDS], again[NET_CTRL_WORDS];
+	struct net_setup s = setup;
+	struct lifecycle l = { .setup = &s, .active = PAIRS };
+
+	other = (struct net_ctrl){ 0 };
+	net_ctrl_init(&other, &w, &l, &s, -1);
+	net_ctrl_steering(&other, &page);
+	net_ctrl_save(&control, words);
+	require(!net_ctrl_check(&other, words, lifecycle.features));
+	require(!net_ctrl_load(&other, words));
+	net_ctrl_save(&other, again);
+	require(!memcmp(words, again, sizeof(words)));
+	check_steering();
+}
+
 static void start(const uint8_t *head)
 {
 	struct ring_config cfg = {
@@ -116,5 +136,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	require(lifecycle.active >= 1 && lifecycle.active <= PAIRS && !(setup.mac[0] & 1));
 	require(!(control.filter.offloads_off & ~lifecycle.features));
 	check_steering();
+	require(!(control.filter.hash.types & ~STEERING_TYPES));
+	check_moving();
 	return 0;
 }

@@ -12,7 +12,8 @@
 #define PAIRS 4
 #define ALL                                                                           \
 	(MODERN | F(CTRL_VQ) | F(CTRL_RX) | F(CTRL_RX_EXTRA) | F(CTRL_VLAN) | F(MQ) | \
-	 F(CTRL_MAC_ADDR) | F(CTRL_GUEST_OFFLOADS) | F(GUEST_CSUM) | F(GUEST_TSO4))
+	 F(CTRL_MAC_ADDR) | F(CTRL_GUEST_OFFLOADS) | F(GUEST_CSUM) | F(GUEST_TSO4) |  \
+	 F(GUEST_ANNOUNCE) | F(HASH_REPORT))
 #define OK  0
 #define ERR 1
 
@@ -196,10 +197,54 @@ static void offloads(void **state)
 	assert_int_equal(0, ctrl.filter.offloads_off);
 }
 
+/* types, reserved, key length, key; the byte behind it is Linux's. */
+static void hashing(void **state)
+{
+	uint8_t bytes[2 + 13 + 41] = { 4, 2, 0x3f };
+
+	(void)state;
+	for (uint8_t i = 0; i < 41; i++)
+		bytes[15 + i] = (uint8_t)(i + 1);
+	assert_int_equal(0, ctrl.filter.hash.types);
+	bytes[14] = 40;
+	assert_int_equal(OK, say(bytes, 2 + 13 + 40));
+	assert_int_equal(OK, say(bytes, 2 + 13 + 41));
+	assert_int_equal(0x3f, ctrl.filter.hash.types);
+	assert_memory_equal(bytes + 15, ctrl.filter.hash.key, 40);
+	assert_int_equal(ERR, say(bytes, 2 + 13 + 39));
+	bytes[14] = 41;
+	assert_int_equal(ERR, say(bytes, 2 + 13 + 41));
+	bytes[14] = 0;
+	bytes[3] = 2; /* a tenth type */
+	assert_int_equal(ERR, say(bytes, 2 + 13));
+	assert_int_equal(0x3f, ctrl.filter.hash.types);
+	bytes[2] = bytes[3] = 0;
+	assert_int_equal(OK, say(bytes, 2 + 13));
+	assert_int_equal(0, ctrl.filter.hash.types);
+	assert_int_equal(0, ctrl.filter.hash.key[0]);
+	/* With receive-side scaling its command counts, and no other. */
+	lifecycle.features |= F(RSS);
+	assert_int_equal(ERR, say(bytes, 2 + 13));
+}
+
+static void announcing(void **state)
+{
+	(void)state;
+	assert_false(net_ctrl_announce(&ctrl)); /* nobody would hear of it */
+	worker.pair.queues[PAIR_RX].running = true;
+	assert_true(net_ctrl_announce(&ctrl));
+	assert_true(setup.announce && net_ctrl_changed(&ctrl) && !net_ctrl_changed(&ctrl));
+	assert_int_equal(OK, SAY(3, 0));
+	assert_false(setup.announce || net_ctrl_changed(&ctrl));
+	lifecycle.features &= ~F(GUEST_ANNOUNCE);
+	assert_false(net_ctrl_announce(&ctrl));
+	worker.pair.queues[PAIR_RX].running = false;
+}
+
 static void unknown_and_not_negotiated(void **state)
 {
 	static const struct {
-		uint8_t bytes[10];
+		uint8_t bytes[16];
 		size_t len;
 		uint64_t feature; /* 0: no feature makes it a command */
 	} rows[] = {
@@ -213,7 +258,9 @@ static void unknown_and_not_negotiated(void **state)
 		{ { 1, 1, 2 }, 8, F(CTRL_MAC_ADDR) },
 		{ { 2, 0 }, 4, F(CTRL_VLAN) },
 		{ { 2, 1 }, 4, F(CTRL_VLAN) },
+		{ { 3, 0 }, 2, F(GUEST_ANNOUNCE) },
 		{ { 4, 0, 1 }, 4, F(MQ) },
+		{ { 4, 2, 1 }, 15, F(HASH_REPORT) },
 		{ { 0, 6, 0 }, 3, 0 },
 		{ { 3, 1 }, 2, 0 },
 		{ { 5, 1 }, 10, 0 },
@@ -228,8 +275,9 @@ static void unknown_and_not_negotiated(void **state)
 		lifecycle.features = ALL;
 		if (!rows[i].feature)
 			continue;
-		assert_int_equal(ERR, say(rows[i].bytes, rows[i].len - 1));
-		if (rows[i].len < sizeof(rows[i].bytes))
+		if (rows[i].len > 2)
+			assert_int_equal(ERR, say(rows[i].bytes, rows[i].len - 1));
+		if (rows[i].len < 10)
 			assert_int_equal(ERR, say(rows[i].bytes, rows[i].len + 1));
 		assert_int_equal(OK, say(rows[i].bytes, rows[i].len));
 	}
@@ -355,6 +403,8 @@ int main(void)
 		CASE(pairs),
 		CASE(offloads),
 		CASE(bounded),
+		CASE(hashing),
+		CASE(announcing),
 		CASE(unknown_and_not_negotiated),
 		CASE(receive),
 		CASE(hostile_chains),

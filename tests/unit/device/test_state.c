@@ -1,6 +1,6 @@
 /*
- * A device's own state between two back-ends: what is saved loads, what nobody saved does not, and
- * a frame that waits for buffers moves with its driver, in either ring format.
+ * A device's own state between two back-ends: what is saved loads, what nobody saved does not; a
+ * frame that waits for buffers moves with its driver, and so does what the driver said.
  */
 #include "tests/unit/device/served.h"
 
@@ -11,10 +11,34 @@
 #define LOG BIT_ULL(VU_F_LOG_ALL)
 #define TSO (BIT_ULL(VIRTIO_NET_F_GUEST_CSUM) | BIT_ULL(VIRTIO_NET_F_GUEST_TSO4))
 
-static struct worker theirs[PAIRS], ours[PAIRS];
-static struct net_setup setup = {
-	.pairs = PAIRS, .queue_size = 64, .tap_offloads = 0x7f, .mtu = 1400
-};
+#define SAID                                                                     \
+	(BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_CTRL_RX) |         \
+	 BIT_ULL(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS) | BIT_ULL(VIRTIO_NET_F_RSS) | \
+	 BIT_ULL(VIRTIO_NET_F_HASH_REPORT) | BIT_ULL(VIRTIO_NET_F_GUEST_ANNOUNCE))
+
+/* Two devices, without threads. */
+static struct worker theirs[PAIRS + 1], ours[PAIRS + 1];
+static struct lifecycle lifecycles[2];
+static struct net_ctrl controls[2];
+static struct steering_page page;
+static struct net_setup setups[2];
+
+static struct net_ctrl *device(struct worker *workers, uint64_t features, uint16_t mtu)
+{
+	unsigned int i = workers == ours;
+
+	setups[i] = (struct net_setup){ .pairs = PAIRS,
+					.queue_size = 64,
+					.tap_offloads = 0x7f,
+					.mtu = mtu,
+					.mac = { 2, 0, 0, 0, 0, (uint8_t)i } };
+	lifecycles[i] =
+		(struct lifecycle){ .setup = &setups[i], .workers = workers, .features = features };
+	controls[i] = (struct net_ctrl){ 0 };
+	net_ctrl_init(&controls[i], &workers[PAIRS], &lifecycles[i], &setups[i], -1);
+	net_ctrl_steering(&controls[i], &page);
+	return &controls[i];
+}
 
 static void hold(struct worker *w, uint32_t len, uint8_t seed, uint8_t gso)
 {
@@ -31,6 +55,7 @@ static void what_is_saved_loads(void **state)
 	static const uint32_t lengths[] = {
 		14, 15, 16, 60, 1514, NET_FRAME_MAX - 1, NET_FRAME_MAX
 	};
+	struct net_ctrl *from, *to;
 	size_t room, n;
 	uint64_t *words = state_words(&room);
 
@@ -41,14 +66,13 @@ static void what_is_saved_loads(void **state)
 		hold(&theirs[1], lengths[i], (uint8_t)i, NET_GSO_TCPV4);
 		if (i & 1)
 			hold(&theirs[0], 100, 77, 0);
-		setup.mtu = 1400;
 		/* The source was logging; the destination is not. */
-		n = state_save(words, &setup, theirs, FEATURES | TSO | LOG);
+		from = device(theirs, FEATURES | TSO | LOG, 1400);
+		n = state_save(words, from);
 		assert_true(n <= room);
-		setup.mtu = 1500;
-		assert_int_equal(
-			0, state_load(words, n, &setup, ours, i & 2 ? 0 : FEATURES | TSO, 1500));
-		assert_int_equal(1400, setup.mtu);
+		to = device(ours, i & 2 ? 0 : FEATURES | TSO, 1500);
+		assert_int_equal(0, state_load(words, n, to, 1500));
+		assert_int_equal(1400, to->setup->mtu);
 		for (int p = 0; p < PAIRS; p++) {
 			assert_int_equal(theirs[p].pair.rx.held_len, ours[p].pair.rx.held_len);
 			assert_memory_equal(theirs[p].pair.rx.held.bytes,
@@ -58,8 +82,130 @@ static void what_is_saved_loads(void **state)
 		}
 	}
 	/* One held for a driver with other offloads stays behind. */
-	n = state_save(words, &setup, theirs, FEATURES);
+	n = state_save(words, device(theirs, FEATURES, 1400));
 	assert_int_equal(4, n);
+}
+
+/* All that a guest can have said. */
+static void talk(struct net_ctrl *c)
+{
+	struct net_filter *f = &c->filter;
+
+	f->allmulti = f->nobcast = f->by_vlan = true;
+	f->promisc = false;
+	memcpy(f->mac, (uint8_t[]){ 2, 1, 2, 3, 4, 5 }, 6);
+	memcpy(c->setup->mac, f->mac, 6);
+	f->uni.count = 2;
+	memset(f->uni.macs, 0x22, 12);
+	f->multi.count = NET_FILTER_MACS + 1;
+	memset(f->multi.macs, 0x33, sizeof(f->multi.macs));
+	f->vlans[0] = 0x80;
+	f->vlans[63] = 1ull << 63;
+	f->offloads_off = BIT_ULL(VIRTIO_NET_F_GUEST_TSO4);
+	c->rss = (struct steering_config){ .types = STEERING_TYPES,
+					   .mask = STEERING_TABLE - 1,
+					   .unclassified = 1,
+					   .key = { 1, 2, 3 },
+					   .table = { [7] = 1, [STEERING_TABLE - 1] = 1 } };
+	f->hash.types = c->rss.types;
+	memcpy(f->hash.key, c->rss.key, sizeof(c->rss.key));
+	c->steer = true;
+	c->lifecycle->active = 1;
+}
+
+static void what_was_said_loads(void **state)
+{
+	struct net_ctrl *from = device(theirs, FEATURES | SAID | TSO, 1400), *to;
+	size_t room, n;
+	uint64_t *words = state_words(&room);
+
+	(void)state;
+	memset(theirs, 0, sizeof(theirs));
+	memset(ours, 0, sizeof(ours));
+	memset(&page, 0, sizeof(page));
+	talk(from);
+	hold(&theirs[1], 60, 5, 0);
+	theirs[1].pair.features = FEATURES | SAID | TSO;
+	n = state_save(words, from);
+	for (unsigned int negotiated = 0; negotiated < 2; negotiated++) {
+		to = device(ours, negotiated ? FEATURES | SAID | TSO : 0, 1500);
+		served.offloads = 99;
+		assert_int_equal(0, state_load(words, n, to, 1500));
+		assert_memory_equal(&from->filter, &to->filter, sizeof(to->filter));
+		assert_memory_equal(&from->rss, &to->rss, sizeof(to->rss));
+		assert_memory_equal(&from->rss, &page.config[page.active], sizeof(to->rss));
+		assert_memory_equal(from->setup->mac, to->setup->mac, 6);
+		assert_true(to->steer && to->moved);
+		assert_int_equal(1, to->lifecycle->active);
+		assert_int_equal(60, ours[1].pair.rx.held_len);
+		/* The TAP is told now, or with the features. */
+		assert_int_equal(negotiated ? TUN_F_CSUM : 99, served.offloads);
+		assert_int_equal(FEATURES | SAID | BIT_ULL(VIRTIO_NET_F_GUEST_CSUM),
+				 net_ctrl_effective(to, FEATURES | SAID | TSO));
+	}
+	to = device(ours, FEATURES | SAID | TSO, 1500);
+	served.tap_refuses = true;
+	assert_int_equal(-EIO, state_load(words, n, to, 1500));
+	served.tap_refuses = false;
+	assert_true(to->filter.promisc && !to->moved && to->setup->mtu == 1500);
+}
+
+#define STATE(member) (4 * 8 + (member))
+
+/* One byte of what was said: at which place, and why it cannot be. */
+static void what_nobody_can_have_said(void **state)
+{
+	static const struct {
+		size_t at;
+		uint8_t byte;
+		const char *name;
+	} bytes[] = {
+		{ STATE(0), 0x10, "an offload switched off that was never on" },
+		{ STATE(1), 4, "one that is none" },
+		{ STATE(520), 0, "no pair in use" },
+		{ STATE(520), PAIRS + 1, "too many" },
+		{ STATE(522), 2, "steering twice" },
+		{ STATE(523), 0x80, "an eighth mode" },
+		{ STATE(524), 1, "a group's address" },
+		{ STATE(535), 1, "reserved" },
+		{ STATE(536), NET_FILTER_MACS + 2, "too many addresses" },
+		{ STATE(543), 1, "2^24 addresses" },
+		{ STATE(1313), 2, "an unknown hash type" },
+		{ STATE(1316), 126, "a table of 127" },
+		{ STATE(1317), 1, "a table of 384" },
+		{ STATE(1318), PAIRS, "the unclassified nowhere" },
+		{ STATE(1360), PAIRS, "a frame nowhere" },
+		{ STATE(1615), 1, "the last entry nowhere" },
+	};
+	struct net_ctrl *from = device(theirs, FEATURES | SAID | TSO, 1400);
+	struct net_ctrl *to = device(ours, FEATURES | SAID | TSO, 1500);
+	size_t room, n;
+	uint64_t *words = state_words(&room);
+
+	(void)state;
+	memset(theirs, 0, sizeof(theirs));
+	talk(from);
+	for (size_t i = 0; i < ARRAY_SIZE(bytes); i++) {
+		print_message("# %s\n", bytes[i].name);
+		n = state_save(words, from);
+		assert_int_equal(4 + NET_CTRL_WORDS, n);
+		((uint8_t *)words)[bytes[i].at] = bytes[i].byte;
+		assert_int_equal(-EINVAL, state_load(words, n, to, 1500));
+		assert_true(to->filter.promisc && !to->filter.by_vlan && !to->rss.types);
+		assert_int_equal(1500, to->setup->mtu);
+	}
+	n = state_save(words, from);
+	assert_int_equal(-EBADMSG, state_load(words, n - 1, to, 1500));
+	assert_int_equal(-EBADMSG, state_load(words, n + 1, to, 1500));
+	/* Steering and hashing are for who negotiated them. */
+	words[1] = to->lifecycle->features &= ~BIT_ULL(VIRTIO_NET_F_RSS);
+	assert_int_equal(-EINVAL, state_load(words, n, to, 1500));
+	from->steer = false;
+	state_save(words, from);
+	words[1] = to->lifecycle->features;
+	assert_int_equal(0, state_load(words, n, to, 1500));
+	words[1] = to->lifecycle->features &= ~BIT_ULL(VIRTIO_NET_F_HASH_REPORT);
+	assert_int_equal(-EINVAL, state_load(words, n, to, 1500));
 }
 
 #define FRAME(pair, len) ((pair) | (uint64_t)(len) << 32)
@@ -104,12 +250,11 @@ static void what_may_be_loaded(void **state)
 		print_message("# %s\n", rows[i].name);
 		memset(ours, 0, sizeof(ours));
 		hold(&ours[0], 50, 3, 0);
-		setup.mtu = 1500;
-		assert_int_equal(rows[i].rc, state_load(rows[i].words, rows[i].n, &setup, ours,
-							FEATURES, 1500));
+		assert_int_equal(rows[i].rc, state_load(rows[i].words, rows[i].n,
+							device(ours, FEATURES, 1500), 1500));
 		if (!rows[i].rc)
 			continue;
-		assert_int_equal(1500, setup.mtu);
+		assert_int_equal(1500, setups[1].mtu);
 		assert_int_equal(50, ours[0].pair.rx.held_len);
 	}
 }
@@ -267,6 +412,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_saved_loads),
+		cmocka_unit_test(what_was_said_loads),
+		cmocka_unit_test(what_nobody_can_have_said),
 		cmocka_unit_test(what_may_be_loaded),
 		TEST(held_frame_moves),
 		TEST(held_frame_survives_the_log),
