@@ -155,7 +155,8 @@ struct net_config {
 };
 
 static_assert(sizeof(struct virtq_desc) == 16 && sizeof(struct virtq_packed_desc) == 16 &&
-		      sizeof(struct net_hdr) == 12 && sizeof(struct net_hdr_hash) == 20 && sizeof(struct net_config) == 24,
+		      sizeof(struct net_hdr) == 12 && sizeof(struct net_hdr_hash) == 20 &&
+		      sizeof(struct net_config) == 24,
 	      "layouts of the specification");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "fields are used as they lie in memory");
 
