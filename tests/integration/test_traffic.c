@@ -166,14 +166,22 @@ static void receive_sizes(size_t step)
 	}
 }
 
+/* ThreadSanitizer looks at every byte that we compare, and at no size in particular. */
+static size_t coarser(size_t step)
+{
+	const char *sanitizers = getenv("AIRLOCK_SANITIZE");
+
+	return sanitizers && strstr(sanitizers, "thread") ? 11 * step : step;
+}
+
 static void every_size(void **state)
 {
 	const struct kind *kind = *state;
 
 	rig_start(&rig, (const char *[]){ "--mtu=65521", "--queue-size=32768", NULL });
 	open_kind(kind);
-	send_sizes(kind->step);
-	receive_sizes(kind->step);
+	send_sizes(coarser(kind->step));
+	receive_sizes(coarser(kind->step));
 	rig_close(&rig, &guest);
 	rig_stop(&rig);
 }
