@@ -50,27 +50,30 @@ static bool ending;	  /* rings are being stopped; then the process ends */
 enum step {
 	STEP_IDENTITY = 1,
 	STEP_CONFINE,
-	STEP_FILTER,
+	STEP_FILTER_CONTROL,
+	STEP_FILTER_WORKER,
 	STEP_THREAD,
-	STEP_SEAL,
 	STEP_READY
 };
 
 static _Noreturn void start_failed(enum step step, int error)
 {
-	static const char *const words[] = {
-		[STEP_IDENTITY] =
-			"has uid 0 or a capability: start it as an unprivileged user without any",
-		[STEP_CONFINE] =
-			"closing descriptors, not dumpable, no_new_privs, Landlock, limits",
-		[STEP_FILTER] = "--filter-fd: not a compiled filter",
-		[STEP_THREAD] = "creating threads",
-		[STEP_SEAL] = "installing filters",
-		[STEP_READY] = "the broker's channel",
+	static const struct {
+		int exit;
+		const char *words;
+	} steps[] = {
+		[STEP_IDENTITY] = { EXIT_USAGE, "has uid 0, group 0 or a capability: start it as "
+						"an unprivileged user without any" },
+		[STEP_CONFINE] = { EXIT_FAILED, "closing descriptors, not dumpable, no_new_privs, "
+						"Landlock, limits" },
+		[STEP_FILTER_CONTROL] = { EXIT_USAGE, "--filter-fd=control: no compiled filter" },
+		[STEP_FILTER_WORKER] = { EXIT_USAGE, "--filter-fd=worker: no compiled filter" },
+		[STEP_THREAD] = { EXIT_FAILED, "creating threads" },
+		[STEP_READY] = { EXIT_FAILED, "the broker's channel" },
 	};
 
 	orders_event(&orders, EVENT_START_FAILED, step, error);
-	die(EXIT_FAILED, "%s (error %d)", words[step], -error);
+	die(steps[step].exit, "%s (error %d)", steps[step].words, -error);
 }
 
 static void must(enum step step, int rc)
@@ -79,14 +82,14 @@ static void must(enum step step, int rc)
 		start_failed(step, rc);
 }
 
-static unsigned short filter_load(enum filter_role role)
+static unsigned short filter_load(enum filter_role role, enum step step)
 {
 	int n = options.filters[role] < 0
 			? 0
 			: install_load(options.filters[role], filters[role], INSTALL_MAX);
 
 	if (n < 0)
-		start_failed(STEP_FILTER, n);
+		start_failed(step, n);
 	fd_close(&options.filters[role]);
 	return (unsigned short)n;
 }
@@ -112,7 +115,7 @@ static void workers_start(unsigned short filter_len)
 		while (!(sealed = atomic_load_explicit(&workers[i].sealed, memory_order_acquire)))
 			if (ppoll(&p, 1, NULL, NULL) > 0)
 				fd_drain(answers);
-		must(STEP_SEAL, sealed > 0 ? 0 : sealed);
+		must(STEP_FILTER_WORKER, sealed > 0 ? 0 : sealed);
 	}
 }
 
@@ -132,16 +135,17 @@ static void confine(struct channel_ready *ready)
 
 	must(STEP_IDENTITY, confine_check(options.ntaps ? options.taps[0] : -1));
 	must(STEP_CONFINE, options_close_others(&options));
-	control_len = filter_load(FILTER_CONTROL);
-	worker_len = filter_load(FILTER_WORKER);
+	control_len = filter_load(FILTER_CONTROL, STEP_FILTER_CONTROL);
+	worker_len = filter_load(FILTER_WORKER, STEP_FILTER_WORKER);
 	signal(SIGPIPE, SIG_IGN); /* an interrupt into a socket that is gone is nobody's loss */
+	signal(SIGXFSZ, SIG_IGN); /* nor is a word that finds no file any more: files_forbid() */
 	must(STEP_CONFINE, memory_guard_init());
 	must(STEP_CONFINE, confine_begin(options.without_landlock, &landlock, &mdwe));
 	workers_start(worker_len);
 	must(STEP_CONFINE, confine_threads());
 	must(STEP_CONFINE, files_forbid());
 	if (control_len)
-		must(STEP_SEAL, install_set(filters[FILTER_CONTROL], control_len));
+		must(STEP_FILTER_CONTROL, install_set(filters[FILTER_CONTROL], control_len));
 	*ready = (struct channel_ready){ .landlock_abi = landlock,
 					 .mdwe = mdwe,
 					 .threads = options.net.pairs + 1 };

@@ -9,11 +9,15 @@
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <net/if.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "lib/log.h"
 #include "lib/option.h"
+#include "lib/tun.h"
 #include "lib/util.h"
 
 enum {
@@ -83,17 +87,6 @@ static void filter(struct options *o, const char *text)
 	die(2, "--filter-fd=%s: give control:N or worker:N", text);
 }
 
-/* All names that the launcher may be given are known; two of the layers are ours. */
-/* A TAP queue that blocked would stop its worker; nobody can see to it once the filters are on. */
-static int queue(const char *text)
-{
-	int fd = option_descriptor("tap-fd", text), flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		die(2, "--tap-fd=%s: cannot be made non-blocking: %s", text, strerror(errno));
-	return fd;
-}
-
 static void option_take(struct options *o, int c)
 {
 	switch (c) {
@@ -103,7 +96,7 @@ static void option_take(struct options *o, int c)
 	case OPT_TAP:
 		if (o->ntaps == ARRAY_SIZE(o->taps))
 			die(2, "--tap-fd=%s: at most %zu queue pairs", optarg, ARRAY_SIZE(o->taps));
-		o->taps[o->ntaps++] = queue(optarg);
+		o->taps[o->ntaps++] = option_descriptor("tap-fd", optarg);
 		break;
 	case OPT_CHANNEL:
 		o->channel = option_descriptor("channel-fd", optarg);
@@ -145,6 +138,90 @@ static void option_take(struct options *o, int c)
 	}
 }
 
+/* ---- what the descriptors are: the last moment at which that can be asked, and said ---- */
+
+struct named {
+	const char *option;
+	int fd; /* -1 none */
+};
+
+#define NAMED_MAX (CHANNEL_PAIRS_MAX + FILTER_ROLES + 2)
+
+/* Every descriptor that an option names. */
+static size_t descriptors(const struct options *o, struct named named[NAMED_MAX])
+{
+	size_t n = 0;
+
+	named[n++] = (struct named){ "fd", o->socket };
+	named[n++] = (struct named){ "channel-fd", o->channel };
+	for (size_t i = 0; i < FILTER_ROLES; i++)
+		named[n++] = (struct named){ "filter-fd", o->filters[i] };
+	for (size_t i = 0; i < o->ntaps; i++)
+		named[n++] = (struct named){ "tap-fd", o->taps[i] };
+	return n;
+}
+
+/* Each is closed, or has a reader, of its own. */
+static void distinct_check(const struct options *o)
+{
+	struct named named[NAMED_MAX];
+	size_t n = descriptors(o, named);
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (named[i].fd >= 0 && named[i].fd == named[j].fd)
+				die(2, "--%s=%d: is --%s too; give each a descriptor of its own",
+				    named[i].option, named[i].fd, named[j].option);
+}
+
+static int socket_option(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof(value);
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -errno : value;
+}
+
+static void socket_check(int fd)
+{
+	if (socket_option(fd, SO_DOMAIN) != AF_UNIX || socket_option(fd, SO_TYPE) != SOCK_STREAM ||
+	    socket_option(fd, SO_ACCEPTCONN))
+		die(2, "--fd=%d: is no connected UNIX stream socket", fd);
+}
+
+/* Frames have the header of virtio 1 before them; and a queue that blocked would stop its worker.
+ * Nobody can see to either once the filters are on. */
+static void queue_prepare(int fd)
+{
+	int flags = fcntl(fd, F_GETFL), header = sizeof(struct net_hdr);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+	    ioctl(fd, TUNSETVNETHDRSZ, &header) < 0)
+		die(2, "--tap-fd=%d: cannot be made ready: %s", fd, strerror(errno));
+}
+
+static void queues_check(const struct options *o)
+{
+	struct ifreq first, queue;
+
+	for (unsigned int i = 0; i < o->ntaps; i++) {
+		memset(&queue, 0, sizeof(queue));
+		if (ioctl(o->taps[i], TUNGETIFF, &queue) < 0)
+			die(2, "--tap-fd=%d: is no queue of a TAP: %s", o->taps[i],
+			    strerror(errno));
+		if (!(queue.ifr_flags & IFF_TAP) || !(queue.ifr_flags & IFF_VNET_HDR))
+			die(2, "--tap-fd=%d: open it with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR",
+			    o->taps[i]);
+		if (o->ntaps > 1 && !(queue.ifr_flags & IFF_MULTI_QUEUE))
+			die(2, "--tap-fd=%d: several queues need IFF_MULTI_QUEUE", o->taps[i]);
+		if (!i)
+			first = queue;
+		if (strncmp(first.ifr_name, queue.ifr_name, IFNAMSIZ))
+			die(2, "--tap-fd=%d: belongs to another TAP than the first", o->taps[i]);
+		queue_prepare(o->taps[i]);
+	}
+}
+
 void options_parse(struct options *o, int argc, char **argv)
 {
 	int c;
@@ -169,33 +246,31 @@ void options_parse(struct options *o, int argc, char **argv)
 		if (o->filters[i] < 0 && !o->without_seccomp)
 			die(2,
 			    "--filter-fd: filters of both roles, control and worker, are needed to serve");
+	distinct_check(o);
+	if (o->socket >= 0)
+		socket_check(o->socket);
+	queues_check(o);
 }
 
 static int by_number(const void *a, const void *b)
 {
-	return *(const int *)a - *(const int *)b;
+	return ((const struct named *)a)->fd - ((const struct named *)b)->fd;
 }
 
 int options_close_others(const struct options *o)
 {
-	int keep[CHANNEL_PAIRS_MAX + FILTER_ROLES + 2];
-	size_t n = 0;
+	struct named keep[NAMED_MAX];
+	size_t n = descriptors(o, keep);
 	unsigned int from = STDERR_FILENO + 1;
 
-	keep[n++] = o->socket;
-	keep[n++] = o->channel;
-	for (size_t i = 0; i < FILTER_ROLES; i++)
-		keep[n++] = o->filters[i];
-	for (size_t i = 0; i < o->ntaps; i++)
-		keep[n++] = o->taps[i];
 	qsort(keep, n, sizeof(keep[0]), by_number);
 	for (size_t i = 0; i < n; i++) {
-		if (keep[i] < (int)from) /* none, or named twice */
+		if (keep[i].fd < (int)from) /* none */
 			continue;
-		if ((unsigned int)keep[i] > from &&
-		    close_range(from, (unsigned int)keep[i] - 1, 0) < 0)
+		if ((unsigned int)keep[i].fd > from &&
+		    close_range(from, (unsigned int)keep[i].fd - 1, 0) < 0)
 			return -errno;
-		from = (unsigned int)keep[i] + 1;
+		from = (unsigned int)keep[i].fd + 1;
 	}
 	return close_range(from, ~0u, 0) < 0 ? -errno : 0;
 }

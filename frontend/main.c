@@ -159,8 +159,9 @@ static void confine_process(struct channel_ready *ready)
 	unsigned int landlock;
 	bool mdwe;
 
-	must("has uid 0 or a capability: start it as an unprivileged user without any",
-	     confine_check(-1));
+	if (confine_check(-1))
+		die(EXIT_USAGE,
+		    "has uid 0, group 0 or a capability: start it as an unprivileged user without any");
 	must("not dumpable, no_new_privs, Landlock",
 	     confine_begin(options.without_landlock, &landlock, &mdwe));
 	*ready = (struct channel_ready){ .landlock_abi = landlock, .mdwe = mdwe, .threads = 2 };

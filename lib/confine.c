@@ -5,6 +5,7 @@
 #include "lib/confine.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/prctl.h>
 #include <stdint.h>
@@ -16,6 +17,7 @@
 #include <unistd.h>
 
 #include "lib/landlock.h"
+#include "lib/util.h"
 
 #ifndef PR_SET_MDWE /* Linux 6.3 */
 #define PR_SET_MDWE		 65
@@ -41,6 +43,18 @@ static bool holds_capabilities(void)
 	return false;
 }
 
+static bool is_in_roots_group(void)
+{
+	static gid_t groups[NGROUPS_MAX];
+	gid_t r, e, s;
+	int n = getgroups(ARRAY_SIZE(groups), groups);
+
+	for (int i = 0; i < n; i++)
+		if (!groups[i])
+			return true;
+	return n < 0 || getresgid(&r, &e, &s) || !r || !e || !s;
+}
+
 int confine_check(int tap)
 {
 	struct stat st;
@@ -48,7 +62,7 @@ int confine_check(int tap)
 
 	if (getresuid(&r, &e, &s))
 		return -errno;
-	if (!r || !e || !s || holds_capabilities())
+	if (!r || !e || !s || is_in_roots_group() || holds_capabilities())
 		return -EPERM;
 	/* The device node of TAPs belongs to the host's root: where its owner is us, our id is
 	 * another name for it. */

@@ -8,8 +8,8 @@
 
 #include <stdbool.h>
 
-/* -EPERM: uid 0 (inside, or outside as far as a TAP descriptor tells), or a capability in any set.
- * tap: -1 none. */
+/* -EPERM: uid 0 (inside, or outside as far as a TAP descriptor tells), the group 0, or a capability
+ * in a set that gives one: the bounding set gives none to who has no_new_privs. tap: -1 none. */
 int confine_check(int tap);
 /* Before the threads exist, which inherit it: not dumpable, no_new_privs, Landlock without a single
  * rule, and no memory both writable and executable. *landlock: the ABI applied; *mdwe: 0 where the

@@ -31,6 +31,10 @@ int install_load(int fd, struct sock_filter *buf, size_t max)
 			return n < 0 ? -errno : -EINVAL;
 		done += (size_t)n;
 	}
+	/* No file of another kind ends so, and the kernel could only say so once nobody hears us.
+	 */
+	if (BPF_CLASS(buf[size / sizeof(*buf) - 1].code) != BPF_RET)
+		return -EINVAL;
 	return (int)(size / sizeof(*buf));
 }
 

@@ -8,8 +8,8 @@
 #define INSTALL_MAX 4096 /* BPF_MAXINSNS */
 
 /* Reads a whole filter from a sealed memory file of the broker's into BUF. The count of
- * instructions; -EINVAL when the size is not one of a filter, -E2BIG above MAX, -errno of reading.
- * FD stays the caller's and keeps its position. */
+ * instructions; -EINVAL when size or last instruction are not a filter's, -E2BIG above MAX, -errno
+ * of reading. FD stays the caller's and keeps its position. */
 int install_load(int fd, struct sock_filter *buf, size_t max);
 
 /* Installs for the calling thread only, for good. no_new_privs must be set. 0 or -errno. */

@@ -5,10 +5,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_ether.h>
+#include <linux/filter.h>
 #include <linux/if_tun.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,8 +26,19 @@ enum {
 	SOCKET = 3,
 	TAP,
 	CONTROL,
-	WORKER
+	WORKER,
+	NOTHING, /* /dev/null */
+	JUNK	 /* ends as a filter does, and is none */
 };
+
+static int junk_open(void)
+{
+	const struct sock_filter junk[] = { { .code = 0xffff }, { .code = BPF_RET | BPF_K } };
+	int fd = memfd_create("junk", MFD_CLOEXEC);
+
+	assert_int_equal(write(fd, junk, sizeof(junk)), sizeof(junk));
+	return fd;
+}
 
 static int filter_open(const char *role)
 {
@@ -40,7 +53,7 @@ static int filter_open(const char *role)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-/* Four descriptors as a jailer leaves them, and the command line for them. */
+/* Descriptors as a jailer leaves them, and the command line for them. */
 static int prepare(void **state)
 {
 	static const char *const jailer[] = { "/usr/bin/setpriv",    "--reuid=61200",
@@ -65,7 +78,9 @@ static int prepare(void **state)
 	with.fds[1] = host_tap(name, 0);
 	with.fds[2] = filter_open("control");
 	with.fds[3] = filter_open("worker");
-	with.nfds = 4;
+	with.fds[4] = open("/dev/null", O_RDWR | O_CLOEXEC);
+	with.fds[5] = junk_open();
+	with.nfds = 6;
 	for (size_t i = 0; i < with.nfds; i++)
 		assert_true(with.fds[i] >= 0);
 	assert_ok(host_set_up(RIG_TAP, 1500));
@@ -136,23 +151,38 @@ struct refusal {
 	const char *name;
 	const char *without, *option;
 	int code;
+	const char *says; /* a part of the line */
 };
 
 static const struct refusal refusals[] = {
-	{ "as root", "--reuid", NULL, 1 },
-	{ "with a bounding set", "--bounding-set", NULL, 0 }, /* nothing that it can use */
-	{ "with an ambient capability", "--ambient-caps", "+net_raw", 1 },
-	{ "without the control filter", "--filter-fd=control", NULL, 2 },
-	{ "without the worker filter", "--filter-fd=worker", NULL, 2 },
-	{ "without any filter", "--filter-fd", NULL, 2 },
-	{ "without a TAP", "--tap-fd", NULL, 2 },
-	{ "without a socket", "--fd=", NULL, 2 },
-	{ "filter of an unknown role", "--filter-fd=worker", "--filter-fd=broker:6", 2 },
-	{ "filter that is no filter", "--filter-fd=worker", "--filter-fd=worker:4", 1 },
-	{ "descriptor that was not inherited", "--fd=", "--fd=77", 2 },
-	{ "ring size that is no power of two", NULL, "--queue-size=100", 2 },
-	{ "unknown option", NULL, "--no-such-option", 2 },
-	{ "path", NULL, "/tmp/socket", 2 },
+	{ "as root", "--reuid", NULL, 2, "uid 0" },
+	{ "in root's group", "--regid", NULL, 2, "group 0" },
+	{ "with a bounding set", "--bounding-set", NULL, 0, NULL }, /* nothing that it can use */
+	{ "with an ambient capability", "--ambient-caps", "+net_raw", 2, "capability" },
+	{ "without the control filter", "--filter-fd=control", NULL, 2, "--filter-fd" },
+	{ "without the worker filter", "--filter-fd=worker", NULL, 2, "--filter-fd" },
+	{ "without any filter", "--filter-fd", NULL, 2, "--filter-fd" },
+	{ "without a TAP", "--tap-fd", NULL, 2, "--tap-fd" },
+	{ "without a socket", "--fd=", NULL, 2, "--fd" },
+	{ "filter of an unknown role", "--filter-fd=worker", "--filter-fd=broker:6", 2,
+	  "--filter-fd=broker:6" },
+	{ "worker's filter that is none", "--filter-fd=worker", "--filter-fd=worker:7", 2,
+	  "--filter-fd=worker" },
+	{ "control's filter that is none", "--filter-fd=control", "--filter-fd=control:7", 2,
+	  "--filter-fd=control" },
+	{ "filter that the kernel refuses", "--filter-fd=worker", "--filter-fd=worker:8", 2,
+	  "--filter-fd=worker" },
+	{ "control's that the kernel refuses", "--filter-fd=control", "--filter-fd=control:8", 2,
+	  "" }, /* too late for a word */
+	{ "one filter for both", "--filter-fd=worker", "--filter-fd=worker:5", 2, "--filter-fd=5" },
+	{ "TAP that is none", "--tap-fd", "--tap-fd=7", 2, "--tap-fd=7" },
+	{ "TAP queue named twice", NULL, "--tap-fd=4", 2, "--tap-fd=4" },
+	{ "socket that is none", "--fd=", "--fd=7", 2, "--fd=7" },
+	{ "socket that is the TAP", "--fd=", "--fd=4", 2, "=4" },
+	{ "descriptor that was not inherited", "--fd=", "--fd=77", 2, "--fd=77" },
+	{ "ring size that is no power of two", NULL, "--queue-size=100", 2, "--queue-size=100" },
+	{ "unknown option", NULL, "--no-such-option", 2, "--no-such-option" },
+	{ "path", NULL, "/tmp/socket", 2, "/tmp/socket" },
 };
 
 static void refuses_to_serve(void **state)
@@ -194,7 +224,7 @@ static void refuses_to_serve(void **state)
 	rc = program_wait(&rig.broker, rig_patience(2000));
 	close(ends[0]);
 	assert_int_equal(r->code, rc);
-	assert_true(program_says(&rig.broker, "airlock-device", 0));
+	assert_true(program_says(&rig.broker, r->says, 0));
 }
 
 int main(void)

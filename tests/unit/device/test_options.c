@@ -10,17 +10,63 @@
 #include <cmocka.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <net/if.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "device/options.h"
+#include "lib/tun.h"
 #include "lib/util.h"
 
 #define ARGS 12
 
 static struct options parsed;
 static char said[2048];
+
+static bool alone; /* in a network namespace of our own, with queues of TAPs */
+
+/* A queue of a new TAP, or another of one that there is, at this number. */
+static int queue_open(const char *name, short flags, int at)
+{
+	struct ifreq request = { .ifr_flags = (short)(IFF_TAP | IFF_NO_PI | flags) };
+	int fd = open("/dev/net/tun", O_RDWR);
+
+	strcpy(request.ifr_name, name);
+	if (fd < 0 || ioctl(fd, TUNSETIFF, &request) < 0 || dup2(fd, at) != at)
+		return -1;
+	return close(fd);
+}
+
+/* What children inherit: a connected socket at 14, a listening one at 20, and queues of TAPs. */
+static int setup(void **state)
+{
+	const struct sockaddr_un unnamed = { .sun_family = AF_UNIX };
+	int ends[2], listener = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	(void)state;
+	if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) || dup2(ends[0], 14) != 14 ||
+	    bind(listener, (const struct sockaddr *)&unnamed, sizeof(sa_family_t)) ||
+	    listen(listener, 1) || dup2(listener, 20) != 20)
+		return -1;
+	alone = !unshare(CLONE_NEWNET) && !queue_open("tap0", IFF_VNET_HDR | IFF_MULTI_QUEUE, 15) &&
+		!queue_open("tap0", IFF_VNET_HDR | IFF_MULTI_QUEUE, 16) &&
+		!queue_open("tap1", IFF_VNET_HDR | IFF_MULTI_QUEUE, 17) &&
+		!queue_open("tap2", IFF_VNET_HDR, 18) && !queue_open("tap3", 0, 19);
+	return 0;
+}
+
+static void need_taps(void)
+{
+	if (alone)
+		return;
+	print_message("# needs root and /dev/net/tun\n");
+	skip();
+}
 
 /* Parses in a child with descriptors 10 to 13 open and hands back what it made; the exit status. */
 static int parse(const char *const *args)
@@ -101,11 +147,12 @@ static void with_a_channel(void **state)
 static void with_a_socket(void **state)
 {
 	(void)state;
-	assert_int_equal(0, PARSE("--fd=10", "--tap-fd=11", "--tap-fd=12", FILTERS));
-	assert_int_equal(10, parsed.socket);
+	need_taps();
+	assert_int_equal(0, PARSE("--fd=14", "--tap-fd=15", "--tap-fd=16", FILTERS));
+	assert_int_equal(14, parsed.socket);
 	assert_int_equal(2, parsed.ntaps);
 	assert_int_equal(2, parsed.net.pairs); /* as many as there are queues */
-	assert_int_equal(12, parsed.taps[1]);
+	assert_int_equal(16, parsed.taps[1]);
 }
 
 static void degraded_layers(void **state)
@@ -167,16 +214,48 @@ static void mistakes(void **state)
 	}
 }
 
-static void taps_do_not_block(void **state)
+/* The child inherits them, open files and all. */
+static void taps_are_made_ready(void **state)
 {
-	int fds[2];
+	int header = 0;
 
 	(void)state;
-	assert_int_equal(0, pipe(fds));
-	assert_int_equal(11, dup2(fds[0], 11)); /* which the child inherits, open file and all */
-	assert_int_equal(0, PARSE("--fd=10", "--tap-fd=11", FILTERS));
-	assert_true(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
-	close(11);
+	need_taps();
+	assert_int_equal(0, fcntl(18, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(0, PARSE("--fd=14", "--tap-fd=18", FILTERS));
+	assert_true(fcntl(18, F_GETFL) & O_NONBLOCK);
+	assert_int_equal(0, ioctl(18, TUNGETVNETHDRSZ, &header));
+	assert_int_equal(12, header);
+}
+
+static void unsuitable_descriptors(void **state)
+{
+	static const struct {
+		const char *args[ARGS], *says;
+	} rows[] = {
+		{ { "--fd=10", "--tap-fd=15", FILTERS }, "--fd=10" }, /* a pipe */
+		{ { "--fd=15", "--tap-fd=16", FILTERS }, "--fd=15" },
+		{ { "--fd=20", "--tap-fd=15", FILTERS }, "--fd=20" },
+		{ { "--fd=14", "--tap-fd=14", FILTERS }, "--tap-fd=14: is --fd too" },
+		{ { "--fd=14", "--tap-fd=10", FILTERS }, "--tap-fd=10" },
+		{ { "--fd=14", "--tap-fd=15", "--tap-fd=15", FILTERS }, "--tap-fd=15" },
+		{ { "--fd=14", "--tap-fd=15", "--tap-fd=17", FILTERS }, "--tap-fd=17: belongs to" },
+		{ { "--fd=14", "--tap-fd=15", "--tap-fd=18", FILTERS }, "--tap-fd=18" },
+		{ { "--fd=14", "--tap-fd=19", FILTERS }, "--tap-fd=19: open it with" },
+		{ { "--fd=14", "--tap-fd=12", FILTERS }, "--tap-fd=12: is --filter-fd too" },
+		{ { "--channel-fd=10", "--filter-fd=control:12", "--filter-fd=worker:12" },
+		  "--filter-fd=12: is --filter-fd too" },
+		{ { "--channel-fd=12", FILTERS }, "--filter-fd=12: is --channel-fd too" },
+	};
+
+	(void)state;
+	need_taps();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		print_message("# %s\n", rows[i].says);
+		assert_int_equal(2, parse(rows[i].args));
+		assert_non_null(strstr(said, rows[i].says));
+		assert_ptr_equal(said + strlen(said) - 1, strchr(said, '\n'));
+	}
 }
 
 static void words(void **state)
@@ -200,7 +279,7 @@ static void test_close_others(void **state)
 	if (!pid) {
 		struct options o = { .socket = 12,
 				     .channel = -1,
-				     .filters = { 10, 10 },
+				     .filters = { 10, -1 },
 				     .ntaps = 1,
 				     .taps = { 13 } };
 		bool kept = true, closed = true;
@@ -226,11 +305,15 @@ static void test_close_others(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(with_a_channel),    cmocka_unit_test(with_a_socket),
-		cmocka_unit_test(taps_do_not_block), cmocka_unit_test(degraded_layers),
-		cmocka_unit_test(mistakes),	     cmocka_unit_test(words),
+		cmocka_unit_test(with_a_channel),
+		cmocka_unit_test(with_a_socket),
+		cmocka_unit_test(taps_are_made_ready),
+		cmocka_unit_test(unsuitable_descriptors),
+		cmocka_unit_test(degraded_layers),
+		cmocka_unit_test(mistakes),
+		cmocka_unit_test(words),
 		cmocka_unit_test(test_close_others),
 	};
 
-	return cmocka_run_group_tests_name("options", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("options", tests, setup, NULL);
 }
