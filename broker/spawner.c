@@ -153,8 +153,9 @@ static pid_t clone_apart(unsigned allowed, unsigned *missing, int *pidfd)
 	for (size_t i = 0; i < LAYER_NAMESPACES; i++) {
 		if (!(*missing & ~allowed & LAYER_BIT(i)))
 			continue;
-		err("no %s namespace on this host; --allow-degraded=%s goes on without",
-		    layer_name((enum layer)i), layer_name((enum layer)i));
+		err("no %s namespace on this host%s; --allow-degraded=%s goes on without",
+		    layer_name((enum layer)i), i == LAYER_USER ? ", or in this chroot" : "",
+		    layer_name((enum layer)i));
 		return -ENOTSUP;
 	}
 	pid = *missing ? clone_without(*missing, pidfd) : -1;

@@ -159,9 +159,6 @@ static void confine_process(struct channel_ready *ready)
 	unsigned int landlock;
 	bool mdwe;
 
-	if (confine_check(-1))
-		die(EXIT_USAGE,
-		    "has uid 0, group 0 or a capability: start it as an unprivileged user without any");
 	must("not dumpable, no_new_privs, Landlock",
 	     confine_begin(options.without_landlock, &landlock, &mdwe));
 	*ready = (struct channel_ready){ .landlock_abi = landlock, .mdwe = mdwe, .threads = 2 };
@@ -402,6 +399,9 @@ int main(int argc, char **argv)
 
 	log_init("airlock-vfio-user", LOG_INFO);
 	options_parse(&options, argc, argv);
+	if (confine_check(-1))
+		die(EXIT_USAGE,
+		    "has uid 0, group 0 or a capability: start it as an unprivileged user without any");
 	limit_raise();
 	if (options.backend_path)
 		address_set(&backend_address, "vhost-user-socket", options.backend_path);

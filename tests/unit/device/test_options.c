@@ -53,6 +53,9 @@ static int setup(void **state)
 	    bind(listener, (const struct sockaddr *)&unnamed, sizeof(sa_family_t)) ||
 	    listen(listener, 1) || dup2(listener, 20) != 20)
 		return -1;
+	close(ends[0]);
+	close(ends[1]);
+	close(listener);
 	alone = !unshare(CLONE_NEWNET) && !queue_open("tap0", IFF_VNET_HDR | IFF_MULTI_QUEUE, 15) &&
 		!queue_open("tap0", IFF_VNET_HDR | IFF_MULTI_QUEUE, 16) &&
 		!queue_open("tap1", IFF_VNET_HDR | IFF_MULTI_QUEUE, 17) &&

@@ -154,7 +154,7 @@ static void test_load(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < INSTALL_MAX + 1; i++)
-		many[i].k = (uint32_t)i;
+		many[i] = (struct sock_filter){ .code = BPF_RET | BPF_K, .k = (uint32_t)i };
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
 		int fd = sealed(many, sizes[i].size);
 
@@ -165,6 +165,13 @@ static void test_load(void **state)
 		close(fd);
 	}
 	assert_int_equal(install_load(-1, buf, INSTALL_MAX), -EBADF);
+	many[9].code = BPF_LD | BPF_W | BPF_ABS; /* runs off its end */
+	{
+		int fd = sealed(many, 80);
+
+		assert_int_equal(install_load(fd, buf, INSTALL_MAX), -EINVAL);
+		close(fd);
+	}
 }
 
 static void *try_getppid(void *unused)
