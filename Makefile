@@ -30,10 +30,11 @@ seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c broker/minijail.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
+bench_SRC   := $(filter-out tests/bench/bench_%,$(call c_files,tests/bench))
 frontend_SRC := $(call c_files,frontend)
 # What the confined programs link of seccomp/: the installer and nothing else.
 install_SRC := seccomp/install.c
-ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support
+ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support tests/bench
 # The front-end library: what VMMs link, without the vfio-user server; of lib/ what it uses.
 LIBRARY     := libairlock-frontend
 library_SRC := $(addprefix frontend/,client.c core.c mmio.c msix.c pci.c pci_config.c slots.c state.c task.c transport.c) \
@@ -188,9 +189,10 @@ $(foreach r,seccomp broker,$(eval $(call objs,$($(r)_SRC) $(r)/main.c): | $(call
 
 room = $(word 3,$(subst /, ,$(1)))
 test_programs = $(patsubst %.c,$(OBJ)/%,$(1))
-$(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC)): | $(call deps,test)
+$(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC) $(bench_SRC)): | $(call deps,test)
 $(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))) -lcmocka)))
-$(foreach t,$(INTEGRATION) $(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
+$(foreach t,$(INTEGRATION),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
+$(foreach t,$(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),tests-bench $(AR_support),-lcmocka -ljansson)))
 
 # The device of test_jail that makes calls its filter forbids: airlock-device with two functions wrapped.
 DENIED := $(OBJ)/tests/integration/denied_device

@@ -1,0 +1,183 @@
+/*
+ * What many devices on one host cost: private memory of broker, spawner and device, time from the
+ * broker's exec to the first answered request, and wake-ups a second while every guest is silent.
+ * Each device serves a guest whose rings run. Needs root.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+#include "tests/bench/clock.h"
+#include "tests/bench/results.h"
+#include "tests/support/rig.h"
+
+#define SILENT_S 2
+
+struct unit {
+	struct program broker;
+	struct guest *guest;
+	pid_t spawner, device;
+	char socket[64], report[64];
+	double start_ms, next_ms;
+};
+
+static char dir[] = "/tmp/airlock-bench.XXXXXX";
+
+/* Connects and asks; ms since `begin`. */
+static double first_answer_ms(const struct unit *u, struct peer *peer, int64_t begin)
+{
+	uint64_t features;
+	int rc;
+
+	do
+		rc = peer_connect(peer, u->socket);
+	while (rc == -ENOENT || rc == -ECONNREFUSED);
+	assert_ok(rc);
+	assert_ok(peer_ask_u64(peer, VU_GET_FEATURES, &features));
+	return (double)(clock_ns(CLOCK_MONOTONIC) - begin) / 1e6;
+}
+
+static pid_t device_of(const struct unit *u)
+{
+	pid_t pid = 0;
+
+	for (int i = 0; i < 5000 && !pid; i++) {
+		json_t *report = json_load_file(u->report, 0, NULL);
+
+		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
+		json_decref(report);
+		rig_sleep(1);
+	}
+	assert_true(pid > 1);
+	return pid;
+}
+
+static void unit_open(struct unit *u, unsigned int index)
+{
+	struct program_start s = { .args = { "airlock-broker", "--log-level=error" } };
+	struct guest_options small = { .ring_size = 64, .rx_buffer = 2048, .slots_per_ring = 4 };
+	char text[3][96];
+	int64_t begin;
+
+	snprintf(u->socket, sizeof(u->socket), "%s/%u", dir, index);
+	snprintf(u->report, sizeof(u->report), "%s/%u.report", dir, index);
+	snprintf(text[0], sizeof(text[0]), "--socket-path=%s", u->socket);
+	snprintf(text[1], sizeof(text[1]), "--sandbox-report=%s", u->report);
+	snprintf(text[2], sizeof(text[2]), "--tap=many%u", index);
+	for (size_t i = 0; i < ARRAY_SIZE(text); i++)
+		s.args[2 + i] = text[i];
+	u->guest = calloc(1, sizeof(*u->guest));
+	assert_non_null(u->guest);
+	guest_blank(u->guest);
+	begin = clock_ns(CLOCK_MONOTONIC);
+	assert_ok(program_run(&u->broker, &s));
+	u->start_ms = first_answer_ms(u, &u->guest->peer, begin);
+	peer_close(&u->guest->peer);
+	rig_sleep(50);
+	u->next_ms = first_answer_ms(u, &u->guest->peer, clock_ns(CLOCK_MONOTONIC));
+	assert_ok(guest_open(u->guest, &small));
+	u->device = device_of(u);
+	u->spawner = proc_parent(u->device);
+}
+
+static void unit_close(struct unit *u)
+{
+	guest_close(u->guest);
+	free(u->guest);
+	assert_int_equal(0, program_stop(&u->broker));
+	program_free(&u->broker);
+	unlink(u->report);
+}
+
+/* Times that any thread of a process was put to sleep so far: each was a wake-up. */
+static long wakeups(pid_t pid)
+{
+	pid_t tids[16];
+	char value[32];
+	long sum = 0;
+	int n = proc_threads(pid, tids, ARRAY_SIZE(tids));
+
+	for (int i = 0; i < n; i++)
+		if (!proc_thread_status(pid, tids[i], "voluntary_ctxt_switches", value,
+					sizeof(value)))
+			sum += atol(value);
+	return sum;
+}
+
+static long all_wakeups(const struct unit *units, unsigned int n)
+{
+	long sum = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		sum += wakeups(units[i].broker.pid) + wakeups(units[i].spawner) +
+		       wakeups(units[i].device);
+	return sum;
+}
+
+static void show(const struct unit *units, unsigned int n, double woken, json_t *rows)
+{
+	double *start = calloc(n, sizeof(*start)), *next = calloc(n, sizeof(*next));
+	double broker = 0, spawner = 0, device = 0, first, later;
+
+	assert_non_null(start);
+	assert_non_null(next);
+	for (unsigned int i = 0; i < n; i++) {
+		broker += (double)proc_private(units[i].broker.pid) / 1024 / n;
+		spawner += (double)proc_private(units[i].spawner) / 1024 / n;
+		device += (double)proc_private(units[i].device) / 1024 / n;
+		start[i] = units[i].start_ms;
+		next[i] = units[i].next_ms;
+	}
+	first = results_median(start, n);
+	later = results_median(next, n);
+	printf("%8u %12.0f %12.0f %12.0f %14.1f %14.2f %14.2f\n", n, broker, spawner, device, first,
+	       later, woken);
+	json_array_append_new(
+		rows, json_pack("{si sf sf sf sf sf sf}", "devices", (int)n, "broker_kib", broker,
+				"spawner_kib", spawner, "device_kib", device, "first_answer_ms",
+				first, "later_answer_ms", later, "wakeups_per_second", woken));
+	free(start);
+	free(next);
+}
+
+static void footprint(void **state)
+{
+	static const unsigned int counts[] = { 1, 10, 100, 500 };
+	unsigned int most = results_quick() ? 10 : 500, have = 0;
+	struct unit *units = calloc(most, sizeof(*units));
+	json_t *rows = json_array();
+
+	(void)state;
+	assert_non_null(units);
+	assert_non_null(mkdtemp(dir));
+	printf("\n%8s %12s %12s %12s %14s %14s %14s\n", "devices", "broker KiB", "spawner KiB",
+	       "device KiB", "exec, ms", "connect, ms", "wake-ups/s");
+	for (size_t i = 0; i < ARRAY_SIZE(counts) && counts[i] <= most; i++) {
+		long before;
+
+		for (; have < counts[i]; have++)
+			unit_open(&units[have], have);
+		rig_sleep(500); /* spares are made, reports are written */
+		before = all_wakeups(units, have);
+		rig_sleep(1000 * SILENT_S);
+		show(units, have, (double)(all_wakeups(units, have) - before) / SILENT_S, rows);
+		fflush(stdout);
+	}
+	puts("  medians and means of one device; wake-ups of all together; exec, connect: to the "
+	     "first answered request\n");
+	while (have)
+		unit_close(&units[--have]);
+	free(units);
+	rmdir(dir);
+	results_save("footprint", rows);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = { cmocka_unit_test(footprint) };
+
+	return rig_run("footprint", tests, ARRAY_SIZE(tests));
+}
