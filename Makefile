@@ -87,6 +87,7 @@ DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libja
 DEB_test  := libcmocka-dev iproute2
 DEB_clang := libclang-rt-14-dev
 DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc
+DEB_bench := dpdk-dev util-linux
 DEB_guest := qemu-system-x86 busybox-static cpio
 deps       = $(patsubst %,$(BUILD)/deps/%,$(1))
 
@@ -192,7 +193,7 @@ test_programs = $(patsubst %.c,$(OBJ)/%,$(1))
 $(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC) $(bench_SRC)): | $(call deps,test)
 $(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))) -lcmocka)))
 $(foreach t,$(INTEGRATION),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
-$(foreach t,$(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),tests-bench $(AR_support),-lcmocka -ljansson)))
+$(foreach t,$(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),tests-bench $(AR_support),-lcmocka -ljansson -lm)))
 
 # The device of test_jail that makes calls its filter forbids: airlock-device with two functions wrapped.
 DENIED := $(OBJ)/tests/integration/denied_device
@@ -225,8 +226,10 @@ $(OBJ)/tests/e2e/flow: $(OBJ)/tests/e2e/flow.o
 demo: all guest
 	@env $(TEST_ENV) tests/e2e/demo.sh
 
-bench: all $(call test_programs,$(BENCH))
-	@for b in $(call test_programs,$(BENCH)); do env $(TEST_ENV) $$b || exit; done
+# make bench QUICK=1: within three minutes. ROW="transmit 64": only these rows of bench_rate. The page is made last.
+bench: all $(call test_programs,$(BENCH)) | $(call deps,bench)
+	@for b in $(filter-out %_page,$(call test_programs,$(BENCH))) $(filter %_page,$(call test_programs,$(BENCH))); do \
+	  env $(TEST_ENV) QUICK=$(QUICK) $$b || exit; done
 
 # make fuzz T=SECONDS: each target for so long, from the corpus beside it. clang's libFuzzer.
 T ?= 30

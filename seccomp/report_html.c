@@ -5,7 +5,7 @@
  * archived and printed.
  */
 #include "seccomp/report.h"
-#include "seccomp/html.h"
+#include "lib/html.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
  * never a fault. */
 #include "seccomp/report.h"
 #include "lib/util.h"
-#include "seccomp/html.h"
+#include "lib/html.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -1,5 +1,5 @@
 /* Escapes text for HTML. Pure functions; the text is anybody's. */
-#include "seccomp/html.h"
+#include "lib/html.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Text on its way into a page: the only way in for anything that is not a constant of ours. */
-#ifndef AIRLOCK_SECCOMP_HTML_H
-#define AIRLOCK_SECCOMP_HTML_H
+#ifndef AIRLOCK_LIB_HTML_H
+#define AIRLOCK_LIB_HTML_H
 
 #include <stdint.h>
 #include <stdio.h>
