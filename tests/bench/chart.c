@@ -23,11 +23,11 @@ static const char *const colours[] = { "#5b6470", "#1f5fae", "#b3621e",
 /* A name has the same colour all over the page. */
 static const char *colour(const char *name)
 {
-	static const char *names[ARRAY_SIZE(colours)];
+	static char names[ARRAY_SIZE(colours)][32];
 
 	for (size_t i = 0; i < ARRAY_SIZE(colours); i++) {
-		if (!names[i])
-			names[i] = name;
+		if (!names[i][0])
+			snprintf(names[i], sizeof(names[i]), "%s", name);
 		if (!strcmp(names[i], name))
 			return colours[i];
 	}
