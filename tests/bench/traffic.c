@@ -110,7 +110,15 @@ void traffic_next(enum traffic kind, uint32_t number, uint32_t len, uint8_t *buf
 {
 	uint32_t payload = len - (uint32_t)(AT_L4 - TRAFFIC_HEADER + sizeof(struct tcphdr));
 	uint32_t seq = htonl(number * payload);
+	struct iphdr ip;
 
+	if (kind != TRAFFIC_UDP && kind != TRAFFIC_TCP)
+		return;
+	memcpy(&ip, buffer + AT_IP, sizeof(ip));
+	ip.id = htons((uint16_t)number);
+	ip.check = 0;
+	ip.check = htons((uint16_t)~fold(sum(&ip, sizeof(ip))));
+	memcpy(buffer + AT_IP, &ip, sizeof(ip));
 	if (kind == TRAFFIC_TCP)
 		memcpy(buffer + AT_L4 + offsetof(struct tcphdr, seq), &seq, sizeof(seq));
 }

@@ -14,14 +14,14 @@
 
 enum traffic {
 	TRAFFIC_MIXED, /* UDP without checksum, each of 64 frames a flow of its own */
-	TRAFFIC_UDP,   /* one flow, checksum left to the device */
-	TRAFFIC_TCP,   /* one flow, checksum left to the device; sequence numbers go on */
+	TRAFFIC_UDP,   /* one flow, checksum left to the device; identifications go on */
+	TRAFFIC_TCP,   /* the same, and sequence numbers */
 	TRAFFIC_LARGE, /* TCP, to be cut into segments of 1448 bytes by whoever comes later */
 };
 
 /* Header and frame `number` of `len` bytes (LARGE: always TRAFFIC_GSO) to buffer; bytes written. */
 uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t *buffer);
-/* The same buffer once more, as frame `number` of its flow: only TCP has something to change. */
+/* The same buffer once more, as frame `number` of its flow. */
 void traffic_next(enum traffic kind, uint32_t number, uint32_t len, uint8_t *buffer);
 
 #endif
