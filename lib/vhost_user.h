@@ -143,6 +143,23 @@ struct vu_transfer {
 struct vu_log {
 	uint64_t size, offset;
 };
+/* "An IOTLB message". */
+struct vu_iotlb {
+	uint64_t iova, size;
+	uint64_t addr; /* a user address; a guest address with VU_P_GPA_ADDRESSES */
+	uint8_t perm;  /* VU_ACCESS_* */
+	uint8_t type;
+	uint8_t unused[6]; /* padding of the C structure, of any value */
+};
+enum vu_iotlb_type {
+	VU_IOTLB_MISS = 1,
+	VU_IOTLB_UPDATE = 2,
+	VU_IOTLB_INVALIDATE = 3,
+	VU_IOTLB_ACCESS_FAIL = 4,
+};
+#define VU_ACCESS_RO 1u
+#define VU_ACCESS_WO 2u
+#define VU_ACCESS_RW 3u
 
 #define VU_PAYLOAD_MAX 288 /* the largest payload of any row */
 
@@ -160,6 +177,7 @@ struct vu_message {
 		struct vu_config config;
 		struct vu_log log;
 		struct vu_transfer transfer;
+		struct vu_iotlb iotlb;
 		uint8_t bytes[VU_PAYLOAD_MAX];
 	};
 };
@@ -168,6 +186,7 @@ static_assert(sizeof(struct vu_header) == 12, "wire layout");
 static_assert(sizeof(struct vu_vring_addr) == 40, "wire layout");
 static_assert(sizeof(struct vu_mem_table) == 264, "wire layout");
 static_assert(sizeof(struct vu_mem_single) == 40, "wire layout");
+static_assert(sizeof(struct vu_iotlb) == 32, "wire layout");
 static_assert(offsetof(struct vu_message, bytes) ==
 		      offsetof(struct vu_message, head) + sizeof(struct vu_header),
 	      "contiguous");

@@ -15,6 +15,7 @@
 #define SINGLE sizeof(struct vu_mem_single)
 #define CONFIG offsetof(struct vu_config, bytes)
 #define LOGS   sizeof(struct vu_log)
+#define IOTLB  sizeof(struct vu_iotlb)
 #define TABLE1 offsetof(struct vu_mem_table, regions)
 #define NONE   VU_NO_FEATURE
 
@@ -43,6 +44,7 @@ static const struct vu_row rows[VU_REQUESTS] = {
 	[VU_SEND_RARP]             = { "SEND_RARP",        U64, U64,         0, 0, VU_REPLY_NONE, VU_P_RARP, VU_ANY },
 	[VU_NET_SET_MTU]           = { "NET_SET_MTU",      U64, U64,         0, 0, VU_REPLY_NONE, VU_P_NET_MTU, VU_ANY },
 	[VU_SET_BACKEND_REQ_FD]    = { "SET_BACKEND_REQ_FD", 0, 0,           1, 1, VU_REPLY_NONE, VU_P_BACKEND_REQ, VU_ANY },
+	[VU_IOTLB_MSG]             = { "IOTLB_MSG",        IOTLB, IOTLB,     0, 0, VU_REPLY_PAYLOAD, NONE, VU_ANY },
 	[VU_GET_CONFIG]            = { "GET_CONFIG",       CONFIG, sizeof(struct vu_config),
 	                                                                     0, 0, VU_REPLY_PAYLOAD, VU_P_CONFIG, VU_ANY },
 	[VU_SET_CONFIG]            = { "SET_CONFIG",       CONFIG, sizeof(struct vu_config),

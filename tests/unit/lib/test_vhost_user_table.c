@@ -39,6 +39,7 @@ static const struct {
 	{ VU_SET_PROTOCOL_FEATURES, 8, 8, false, -1 },
 	{ VU_GET_QUEUE_NUM, 0, 0, true, VU_P_MQ },
 	{ VU_SET_VRING_ENABLE, 8, 8, false, -1 },
+	{ VU_IOTLB_MSG, 32, 32, true, -1 },
 	{ VU_GET_CONFIG, 12, 268, true, VU_P_CONFIG },
 	{ VU_SET_CONFIG, 12, 268, false, VU_P_CONFIG },
 	{ VU_GET_MAX_MEM_SLOTS, 0, 0, true, VU_P_MEM_SLOTS },
@@ -129,7 +130,6 @@ static void flags_of_the_head(void **state)
 static void what_is_no_request(void **state)
 {
 	static const uint32_t requests[] = { 0,
-					     VU_IOTLB_MSG,
 					     VU_SET_VRING_ENDIAN,
 					     VU_CREATE_CRYPTO_SESSION,
 					     VU_POSTCOPY_LISTEN,
