@@ -326,6 +326,18 @@ void *memory_gpa(const struct memory *mem, uint64_t gpa, uint64_t *len, unsigned
 	return r->host + off;
 }
 
+void *memory_area(const struct memory *mem, bool by_gpa, uint64_t addr, uint64_t len)
+{
+	unsigned int hint = 0;
+	uint64_t have = len;
+	void *host;
+
+	if (!mem || !by_gpa)
+		return memory_uva(mem, addr, len);
+	host = memory_gpa(mem, addr, &have, &hint);
+	return have == len ? host : NULL;
+}
+
 static bool guard_covers(const struct memory_guard *guard, uintptr_t addr)
 {
 	for (unsigned int i = 0; guard && guard->mem && i < guard->mem->count; i++) {

@@ -59,7 +59,9 @@ void memory_unref(struct memory *mem);
 
 /* Host address of [uva, uva + len), which must lie in one region; NULL otherwise. */
 void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len);
-/* Guest address of a host address that one of the two functions beside gave; UINT64_MAX: none. */
+/* The same by the address that the front-end uses: user addresses, or guest addresses. */
+void *memory_area(const struct memory *mem, bool by_gpa, uint64_t addr, uint64_t len);
+/* Guest address of a host address that one of the functions beside gave; UINT64_MAX: none. */
 uint64_t memory_reverse(const struct memory *mem, const void *host);
 /* Host address of gpa (NULL: unmapped) and, in *len, at most the wanted bytes that follow it
  * without a gap. `hint` remembers the region last hit; one per ring. */
