@@ -19,13 +19,24 @@ struct backchannel {
 	int sock;    /* owned; -1: the front-end has not given one */
 	bool config; /* the configuration space has changed, and it was not said yet */
 	bool calls[BACK_RINGS], errs[BACK_RINGS];
+	/* Translations that a ring waits for, and whose lack has broken it: as struct ring.miss; 0
+	   none. */
+	uint64_t misses[BACK_RINGS], denied[BACK_RINGS];
 	struct {
+		uint32_t unsent; /* as in struct vu_message */
 		struct vu_header head;
-		struct vu_vring_state state;
+		union {
+			struct vu_vring_state state;
+			struct vu_iotlb iotlb;
+		};
 	} out;
 	size_t out_len, out_sent, in_len;
-	bool awaited; /* the front-end owes an answer */
-	bool quiet;   /* every ring is stopped: nothing may be said ("Suspended device state") */
+	bool awaited;	  /* the front-end owes an answer */
+	uint32_t ring;	  /* that `out` is about */
+	uint64_t asked;	  /* the miss that it is about; 0: none, or it does not matter any more */
+	uint64_t refused; /* the miss that the last answer said no to, of... */
+	uint32_t refused_ring;
+	bool quiet; /* every ring is stopped: nothing may be said ("Suspended device state") */
 	unsigned char in[sizeof(struct vu_header) + sizeof(uint64_t)];
 };
 
@@ -38,6 +49,12 @@ void back_quiet(struct backchannel *b, bool quiet);
 void back_config(struct backchannel *b);
 void back_call(struct backchannel *b, unsigned int ring);
 void back_err(struct backchannel *b, unsigned int ring);
+void back_miss(struct backchannel *b, unsigned int ring, uint64_t miss);
+void back_denied(struct backchannel *b, unsigned int ring, uint64_t miss);
+/* Translations have changed: whoever still waits will say so again. */
+void back_forget_misses(struct backchannel *b);
+/* The miss, and its ring, that the front-end has refused since this was last asked; 0 none. */
+uint64_t back_refused(struct backchannel *b, unsigned int *ring);
 /* What to poll the socket for. */
 short back_events(const struct backchannel *b);
 /* The socket is ready. A front-end that breaks the rules, or hangs up, loses the channel and

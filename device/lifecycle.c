@@ -132,40 +132,73 @@ static bool base_fits(const struct lifecycle *l, const struct vring *v)
 	       (v->base >> 16 & (PACKED_WRAP - 1)) < v->size;
 }
 
-/* Host address of an area that lies whole in one region, by the address that the front-end names it
- * by; or NULL. */
-static void *area(const struct lifecycle *l, const struct memory *mem, uint64_t addr, uint64_t len)
+static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 {
-	unsigned int hint = 0;
-	uint64_t have = len;
-	void *host;
-
-	if (!mem)
-		return NULL;
-	if (!l->guest_addresses)
-		return memory_uva(mem, addr, len);
-	host = memory_gpa(mem, addr, &have, &hint);
-	return have == len ? host : NULL;
+	return a < b ? b - a < a_len : a - b < b_len;
 }
 
-static bool overlap(const void *a, uint64_t a_len, const void *b, uint64_t b_len)
-{
-	uintptr_t x = (uintptr_t)a, y = (uintptr_t)b;
+/* Bytes of a ring's areas. */
+struct area_lens {
+	uint64_t desc, avail, used;
+};
 
-	return x < y ? y - x < a_len : x - y < b_len;
+/* I/O addresses are only numbers until the front-end translates them, and that it may take back at
+ * any time: their worker looks. */
+static int ring_iovas(const struct lifecycle *l, const struct vring *v, const struct area_lens *len,
+		      struct ring_config *cfg)
+{
+	const struct vu_vring_addr *a = &v->addr;
+
+	if (a->desc > UINT64_MAX - len->desc || a->avail > UINT64_MAX - len->avail ||
+	    a->used > UINT64_MAX - len->used)
+		return -EFAULT;
+	if (overlap(a->desc, len->desc, a->avail, len->avail) ||
+	    overlap(a->desc, len->desc, a->used, len->used) ||
+	    overlap(a->avail, len->avail, a->used, len->used))
+		return -EINVAL;
+	cfg->iotlb = l->iotlb;
+	cfg->iova[RING_DESC] = a->desc;
+	cfg->iova[RING_DRIVER] = a->avail;
+	cfg->iova[RING_DEVICE] = a->used;
+	return 0;
 }
 
-/* Host addresses of a ring's areas, whole and apart: 0, -EAGAIN something is not known yet, -EFAULT
- * not mapped or misaligned, -EINVAL they overlap, or size or base do not fit the format. */
+static int ring_hosts(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
+		      const struct area_lens *len, struct ring_config *cfg)
+{
+	uintptr_t desc, avail, used, odd;
+	int rc = -EFAULT;
+
+	cfg->desc = memory_area(mem, l->guest_addresses, v->addr.desc, len->desc);
+	cfg->avail = memory_area(mem, l->guest_addresses, v->addr.avail, len->avail);
+	cfg->used = memory_area(mem, l->guest_addresses, v->addr.used, len->used);
+	desc = (uintptr_t)cfg->desc;
+	avail = (uintptr_t)cfg->avail;
+	used = (uintptr_t)cfg->used;
+	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
+	odd = (desc & 15) | (avail & (packed(l) ? 3 : 1)) | (used & 3);
+	if (desc && avail && used && !odd) {
+		if (!overlap(desc, len->desc, avail, len->avail) &&
+		    !overlap(desc, len->desc, used, len->used) &&
+		    !overlap(avail, len->avail, used, len->used))
+			return 0;
+		rc = -EINVAL;
+	}
+	cfg->desc = NULL;
+	return rc;
+}
+
+/* Where a ring's areas are, whole and apart: 0, -EAGAIN something is not known yet, -EFAULT not
+ * mapped or misaligned, -EINVAL they overlap, or size or base do not fit the format. */
 static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
 		      struct ring_config *cfg)
 {
 	uint64_t event = sizeof(struct virtq_packed_event);
-	uint64_t desc = virtq_desc_bytes(v->size);
-	uint64_t avail = packed(l) ? event : virtq_avail_bytes(v->size);
-	uint64_t used = packed(l) ? event : virtq_used_bytes(v->size);
-	uintptr_t odd;
-	int rc = -EFAULT;
+	const struct area_lens len = {
+		.desc = virtq_desc_bytes(v->size),
+		.avail = packed(l) ? event : virtq_avail_bytes(v->size),
+		.used = packed(l) ? event : virtq_used_bytes(v->size),
+	};
 
 	*cfg = (struct ring_config){ .size = v->size,
 				     .base = v->base,
@@ -176,31 +209,22 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 		return -EAGAIN;
 	if (!base_fits(l, v))
 		return -EINVAL;
-	cfg->desc = area(l, mem, v->addr.desc, desc);
-	cfg->avail = area(l, mem, v->addr.avail, avail);
-	cfg->used = area(l, mem, v->addr.used, used);
-	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
-	odd = ((uintptr_t)cfg->desc & 15) | ((uintptr_t)cfg->avail & (packed(l) ? 3 : 1)) |
-	      ((uintptr_t)cfg->used & 3);
-	if (cfg->desc && cfg->avail && cfg->used && !odd) {
-		if (!overlap(cfg->desc, desc, cfg->avail, avail) &&
-		    !overlap(cfg->desc, desc, cfg->used, used) &&
-		    !overlap(cfg->avail, avail, cfg->used, used))
-			return 0;
-		rc = -EINVAL;
-	}
-	cfg->desc = NULL;
-	return rc;
+	return l->iotlb ? ring_iovas(l, v, &len, cfg) : ring_hosts(l, v, mem, &len, cfg);
 }
 
 static struct ring_log ring_log(const struct lifecycle *l, const struct vring *v)
 {
 	if (!l->dirty || !(v->addr.flags & VU_VRING_F_LOG))
 		return (struct ring_log){ 0 };
-	return (struct ring_log){ .dirty = l->dirty,
-				  .desc = memory_reverse(l->memory,
-							 area(l, l->memory, v->addr.desc, 1)),
-				  .used = v->addr.log };
+	/* With an IOTLB only the ring's worker can tell what its areas' guest addresses are. */
+	if (l->iotlb)
+		return (struct ring_log){ .dirty = l->dirty };
+	return (struct ring_log){
+		.dirty = l->dirty,
+		.desc = memory_reverse(l->memory,
+				       memory_area(l->memory, l->guest_addresses, v->addr.desc, 1)),
+		.used = v->addr.log,
+	};
 }
 
 static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
@@ -262,6 +286,18 @@ static void update_running(struct lifecycle *l, unsigned int ring)
 		ask(l, ring, WORKER_UPDATE);
 }
 
+/* A driver that negotiates anew has said nothing yet of what the device may reach. */
+static void translations_set(struct lifecycle *l)
+{
+	bool platform = l->features & BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+
+	iotlb_free(l->iotlb);
+	l->iotlb = NULL;
+	l->iotlb_changes++;
+	if (platform)
+		iotlb_new(NULL, l->memory, l->guest_addresses, &l->iotlb);
+}
+
 static void vrings_reset(struct lifecycle *l)
 {
 	for (unsigned int i = 0; i < rings(l); i++) {
@@ -271,6 +307,7 @@ static void vrings_reset(struct lifecycle *l)
 		v->has_addr = v->enabled = false;
 	}
 	l->features = 0;
+	translations_set(l);
 }
 
 /* Posts what can be posted now: a worker hears one command at a time. */
@@ -294,8 +331,10 @@ static int pump(struct lifecycle *l)
 	l->stop_all = l->recheck = l->forget = false;
 	memory_unref(l->retired);
 	dirty_free(l->dirty_retired);
+	iotlb_free(l->iotlb_retired);
 	l->retired = NULL;
 	l->dirty_retired = NULL;
+	l->iotlb_retired = NULL;
 	fd_close(&l->replaced);
 	return 0;
 }
@@ -492,6 +531,7 @@ int lifecycle_features(struct lifecycle *l, uint64_t features)
 		return update_all(l);
 	}
 	l->features = features;
+	translations_set(l);
 	/* Without the protocol's own feature nobody can enable a ring: all are, at once. */
 	for (unsigned int i = 0; i < rings(l); i++)
 		l->vrings[i].enabled |= !(features & BIT_ULL(VU_F_PROTOCOL_FEATURES));
@@ -518,10 +558,9 @@ int lifecycle_rarp(struct lifecycle *l, const uint8_t mac[6])
 	return ask(l, 0, WORKER_ANNOUNCE);
 }
 
-int lifecycle_memory(struct lifecycle *l, struct memory *mem)
+/* Running rings move to the memory map, and to the translations, that are there now. */
+static void rings_move(struct lifecycle *l)
 {
-	l->retired = l->memory;
-	l->memory = mem;
 	for (unsigned int pair = 0; pair < units(l); pair++) {
 		const struct vring *v = &l->vrings[2 * pair];
 
@@ -529,10 +568,69 @@ int lifecycle_memory(struct lifecycle *l, struct memory *mem)
 			continue;
 		/* Areas that are not mapped any more are NULL, and break their ring. */
 		for (unsigned int which = 0; which < 2; which++)
-			ring_areas(l, &v[which], mem, &l->workers[pair].command.config[which]);
+			ring_areas(l, &v[which], l->memory,
+				   &l->workers[pair].command.config[which]);
 		ask(l, 2 * pair, WORKER_MEMORY);
 	}
+}
+
+static void translations_replace(struct lifecycle *l, struct iotlb *iotlb)
+{
+	l->iotlb_retired = l->iotlb;
+	l->iotlb = iotlb;
+	l->iotlb_changes++;
+}
+
+int lifecycle_memory(struct lifecycle *l, struct memory *mem)
+{
+	struct iotlb *iotlb;
+
+	/* What no region holds any more is unknown again. */
+	if (l->iotlb && !iotlb_new(l->iotlb, mem, l->guest_addresses, &iotlb))
+		translations_replace(l, iotlb);
+	l->retired = l->memory;
+	l->memory = mem;
+	rings_move(l);
 	return recheck(l);
+}
+
+int lifecycle_iotlb(struct lifecycle *l, const struct vu_iotlb *msg)
+{
+	struct iotlb *iotlb;
+	int rc;
+
+	if (!l->iotlb)
+		return -EOPNOTSUPP;
+	rc = iotlb_apply(l->iotlb, msg, l->memory, l->guest_addresses, &iotlb);
+	if (rc)
+		return rc;
+	translations_replace(l, iotlb);
+	rings_move(l);
+	return pump(l);
+}
+
+uint64_t lifecycle_miss(struct lifecycle *l, unsigned int ring)
+{
+	/* Acquire: pairs with the release in queue_miss(). */
+	return atomic_exchange_explicit(&worker_of(l, ring)->pair.queues[ring % 2].missed, 0,
+					memory_order_acquire);
+}
+
+void lifecycle_refuse(struct lifecycle *l, unsigned int ring, uint64_t miss)
+{
+	struct worker *w = worker_of(l, ring);
+
+	/* Release: pairs with the acquire in queue_miss(). */
+	atomic_store_explicit(&w->pair.queues[ring % 2].refused, miss, memory_order_release);
+	fd_signal(w->box.command_fd);
+}
+
+uint64_t lifecycle_denied(struct lifecycle *l, unsigned int ring)
+{
+	uint64_t denied = l->vrings[ring].denied;
+
+	l->vrings[ring].denied = 0;
+	return denied;
 }
 
 static int answer_take(struct lifecycle *l, unsigned int ring)
@@ -572,6 +670,8 @@ static void break_take(struct lifecycle *l, unsigned int ring)
 	l->vrings[ring].state = RING_BROKEN;
 	/* Kicked again without a base, it must not use the same buffers twice. */
 	l->vrings[ring].base = ring_base(&worker_of(l, ring)->pair.queues[ring % 2].ring);
+	if (error == -EACCES)
+		l->vrings[ring].denied = worker_of(l, ring)->pair.queues[ring % 2].ring.miss;
 	l->vrings[ring].err_wanted = l->inband && l->vrings[ring].err < 0;
 }
 

@@ -41,6 +41,7 @@ struct vring {
 	uint32_t base; /* as ring_config.base */
 	bool has_addr, kicked, enabled;
 	bool err_wanted;	   /* it broke, and that has to be said by a message */
+	uint64_t denied;	   /* it broke for want of this translation, likewise */
 	bool stale;		   /* the worker has not heard of a change yet */
 	bool size_said, addr_said; /* since it last stopped */
 	struct vu_vring_addr addr;
@@ -59,7 +60,11 @@ struct lifecycle {
 	struct vring vrings[2 * LIFECYCLE_UNITS];
 	struct memory *memory, *retired; /* in use; and replaced, until every worker has let go */
 	struct dirty *dirty, *dirty_retired; /* likewise */
-	int log;			     /* owned: signalled when pages were logged; -1 none */
+	/* Likewise: with ACCESS_PLATFORM what translates the addresses of rings and buffers;
+	   otherwise NULL. How often it has changed. */
+	struct iotlb *iotlb, *iotlb_retired;
+	uint32_t iotlb_changes;
+	int log; /* owned: signalled when pages were logged; -1 none */
 	uint64_t features;
 	bool inband;	      /* VU_P_INBAND was negotiated */
 	bool guest_addresses; /* rings are named by guest addresses, not by the front-end's */
@@ -91,6 +96,16 @@ int lifecycle_stop(struct lifecycle *l, unsigned int ring);
 int lifecycle_stop_all(struct lifecycle *l);
 /* Takes over `mem` (the caller's reference) and hands it to the running rings. */
 int lifecycle_memory(struct lifecycle *l, struct memory *mem);
+
+/* "An IOTLB message" of the front-end's. Done when no worker uses what was there before.
+ * -EOPNOTSUPP without ACCESS_PLATFORM; as iotlb_apply(). */
+int lifecycle_iotlb(struct lifecycle *l, const struct vu_iotlb *msg);
+/* The translation that a ring waits for, once: its I/O address (the page) and VU_ACCESS_* below it;
+ * 0 none. And the front-end's word that there is no such. */
+uint64_t lifecycle_miss(struct lifecycle *l, unsigned int ring);
+void lifecycle_refuse(struct lifecycle *l, unsigned int ring, uint64_t miss);
+/* Once for each ring that broke because of that: the translation; 0 none. */
+uint64_t lifecycle_denied(struct lifecycle *l, unsigned int ring);
 
 /* -EPROTO: a change that a running ring cannot follow. Only VU_F_LOG_ALL may change under it. */
 int lifecycle_features(struct lifecycle *l, uint64_t features);

@@ -50,6 +50,8 @@ uint64_t net_features(const struct net_setup *setup)
 		f |= BIT_ULL(VIRTIO_NET_F_CTRL_GUEST_OFFLOADS);
 	if (setup->steering)
 		f |= BIT_ULL(VIRTIO_NET_F_RSS);
+	if (setup->iotlb)
+		f |= BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
 	/* A driver that sees MQ without a control queue fails its probe; one pair needs no MQ. */
 	if (setup->pairs > 1)
 		f |= BIT_ULL(VIRTIO_NET_F_MQ);

@@ -28,6 +28,7 @@ struct net_setup {
 	bool link_down;
 	bool announce; /* the guest is asked to say where it is now (5.1.6.5.4) */
 	bool steering; /* receive rings can be chosen by hash */
+	bool iotlb;    /* the front-end can be asked for translations of I/O addresses */
 };
 
 /* Rings of the device: two a pair, then the control queue. */

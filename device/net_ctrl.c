@@ -371,6 +371,8 @@ int net_ctrl_run(struct pair *p)
 		n += rc > 0;
 	}
 	queue_flush(q);
+	if (rc == -EAGAIN)
+		return 0;
 	return rc < 0 ? rc : n == CTRL_BUDGET || q->ring.work >= PAIR_WORK;
 }
 

@@ -49,6 +49,12 @@ static bool rx_weary(const struct pair *p)
 	return p->queues[PAIR_RX].ring.work >= PAIR_WORK;
 }
 
+/* The next buffer is there, but what its address means has to be asked for. */
+static bool rx_missing(const struct pair *p)
+{
+	return p->queues[PAIR_RX].ring.miss;
+}
+
 static void rx_compact(struct rx_state *rx)
 {
 	unsigned int pieces = rx->last - rx->first, chains = rx->chain_last - rx->chain_first;
@@ -97,7 +103,7 @@ static int gather_one(struct pair *p)
 		return 0;
 	rc = ring_pop(&q->ring, &chain);
 	if (rc <= 0)
-		return rc;
+		return rc == -EAGAIN ? 0 : rc;
 	if (chain.out) { /* a buffer to read from has no place on this ring (5.1.6.3) */
 		ring_unpop(&q->ring, chain.slots);
 		return -EINVAL;
@@ -334,7 +340,7 @@ static int rx_room(struct pair *p, uint64_t need)
 		return rc;
 	if (rx_find(p, need))
 		return 1;
-	return rx_weary(p) ? 0 : -ENOSPC;
+	return rx_weary(p) || rx_missing(p) ? 0 : -ENOSPC;
 }
 
 /* The frame that waits: 1 delivered or given up, 0 waits on, -errno. */
@@ -508,7 +514,7 @@ int net_rx_run(struct pair *p)
 			/* Without buffers only the driver can bring us on; otherwise only the TAP.
 			 */
 			p->rx_starved |= p->rx.held_len != 0;
-			if (!p->rx_starved || !ring_arm(&q->ring))
+			if (!p->rx_starved || rx_missing(p) || !ring_arm(&q->ring))
 				break;
 		}
 		if (++n % RX_FLUSH == 0)
@@ -519,5 +525,5 @@ int net_rx_run(struct pair *p)
 	queue_flush(q);
 	if (n)
 		stat_add(q->stats.batches, 1);
-	return rc < 0 ? rc : n == RX_BUDGET || rx_weary(p);
+	return rc < 0 ? rc : !rx_missing(p) && (n == RX_BUDGET || rx_weary(p));
 }

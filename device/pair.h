@@ -41,7 +41,12 @@ struct queue_fds {
 struct queue {
 	struct ring ring;
 	struct queue_fds fds;
-	bool running; /* started and not broken */
+	bool running; /* started and not broken, and its areas are there */
+	bool stalled; /* started, but translations of its areas are missing */
+	/* Of the miss that it waits for, in the form of ring.miss; 0: none. */
+	uint64_t miss_told;	       /* said last, since the translations last changed */
+	atomic_uint_least64_t missed;  /* for the control thread to take */
+	atomic_uint_least64_t refused; /* by the front-end: there is no such translation */
 	bool enabled;
 	int inband;	  /* no call descriptor: whom to tell of `wanted_call`; -1 nobody */
 	bool inband_kick; /* without a kick descriptor: somebody else wakes us, no need to poll */

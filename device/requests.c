@@ -152,6 +152,9 @@ static int set_protocol_features(struct session *s, const struct vu_message *in)
 	s->protocol = in->u64;
 	s->lifecycle->inband = in->u64 & inband;
 	s->lifecycle->guest_addresses = in->u64 & BIT_ULL(VU_P_GPA_ADDRESSES);
+	/* Offered only to those who can be asked. Many front-ends hand their guest whatever is
+	 * offered, and translate nothing; they have taken our features before they say this. */
+	s->setup->iotlb = (in->u64 & needs) == needs;
 	return 0;
 }
 
@@ -293,6 +296,17 @@ static int set_backend_req_fd(struct session *s, const struct vu_message *in)
 		return -EBADF;
 	back_set(&s->back, fd_take(&s->fds[0]));
 	return 0;
+}
+
+/* Answered when no worker can reach any more what was taken back. */
+static int iotlb_msg(struct session *s, const struct vu_message *in)
+{
+	int rc = lifecycle_iotlb(s->lifecycle, &in->iotlb);
+
+	if (rc < 0)
+		orders_event(s->orders, EVENT_REQUEST_REFUSED, VU_IOTLB_MSG, rc);
+	reply_u64(s, rc < 0);
+	return rc == 1;
 }
 
 static int vring_kick(struct session *s, const struct vu_message *in)
@@ -495,6 +509,7 @@ static const struct request requests[VU_REQUESTS] = {
 	[VU_SEND_RARP] = { send_rarp, NULL },
 	[VU_NET_SET_MTU] = { net_set_mtu, NULL },
 	[VU_SET_BACKEND_REQ_FD] = { set_backend_req_fd, NULL },
+	[VU_IOTLB_MSG] = { iotlb_msg, NULL },
 	[VU_GET_CONFIG] = { get_config, NULL },
 	[VU_SET_CONFIG] = { set_config, NULL },
 	[VU_RESET_DEVICE] = { reset_device, NULL },

@@ -11,21 +11,100 @@
 #include "device/ring_format.h"
 #include "lib/util.h"
 
-struct buffer buffer_split(uint64_t addr, uint64_t rest)
+/* ---- addresses ---- */
+
+static void *reach(struct ring *ring, uint64_t addr, uint64_t *len, unsigned int access)
 {
-	return (struct buffer){ addr, (uint32_t)rest, (uint16_t)(rest >> 32),
-				(uint16_t)(rest >> 48) };
+	return ring->cfg.iotlb ? iotlb_at(ring->cfg.iotlb, addr, len, access, &ring->hint)
+			       : memory_gpa(ring->mem, addr, len, &ring->hint);
 }
 
-struct buffer buffer_packed(uint64_t addr, uint64_t rest)
+/* What is out of reach is the guest's error, unless the front-end may still translate it. */
+static int unreachable(struct ring *ring, uint64_t addr, unsigned int access)
 {
-	return (struct buffer){ addr, (uint32_t)rest, (uint16_t)(rest >> 48),
-				(uint16_t)(rest >> 32) };
+	if (!ring->cfg.iotlb)
+		return -EFAULT;
+	ring->miss = (addr & ~(IOTLB_PAGE - 1)) | access;
+	return -EAGAIN;
 }
+
+/* Bytes of an area, and what is done to it: a split ring's descriptors are only read. */
+static uint64_t area_bytes(const struct ring_config *cfg, enum ring_area area)
+{
+	if (area == RING_DESC)
+		return virtq_desc_bytes(cfg->size);
+	if (cfg->packed)
+		return sizeof(struct virtq_packed_event);
+	return area == RING_DRIVER ? virtq_avail_bytes(cfg->size) : virtq_used_bytes(cfg->size);
+}
+
+static unsigned int area_access(const struct ring_config *cfg, enum ring_area area)
+{
+	return area == RING_DEVICE || (area == RING_DESC && cfg->packed) ? VU_ACCESS_RW
+									 : VU_ACCESS_RO;
+}
+
+/* The first of an area's pages in ring->page. */
+static const unsigned int area_first[RING_AREAS] = {
+	[RING_DESC] = 0,
+	[RING_DRIVER] = RING_PAGES_DESC,
+	[RING_DEVICE] = RING_PAGES_DESC + RING_PAGES_DRIVER,
+};
+
+void *area_page(const struct ring *ring, enum ring_area area, uint32_t off)
+{
+	uint64_t at = ring->cfg.iova[area] % IOTLB_PAGE + off;
+
+	return ring->page[area_first[area] + at / IOTLB_PAGE] + at % IOTLB_PAGE;
+}
+
+/* Each page of the area by itself: it need not follow the one before. */
+static int area_map(struct ring *ring, enum ring_area area)
+{
+	uint64_t addr = ring->cfg.iova[area], left = area_bytes(&ring->cfg, area);
+	unsigned int access = area_access(&ring->cfg, area);
+
+	for (char **page = &ring->page[area_first[area]]; left; page++) {
+		uint64_t off = addr % IOTLB_PAGE, part = min_of(left, IOTLB_PAGE - off), len = part;
+		char *host = iotlb_at(ring->cfg.iotlb, addr, &len, access, &ring->hint);
+
+		if (!host)
+			return unreachable(ring, addr, access);
+		/* In smaller parts, or where words are not aligned any more: no IOMMU does that. */
+		if (len != part || ((uintptr_t)host ^ addr) % sizeof(struct virtq_desc))
+			return -EFAULT;
+		*page = host - off;
+		addr += part;
+		left -= part;
+	}
+	return 0;
+}
+
+void area_store64(const struct ring *ring, enum ring_area area, uint32_t off, uint64_t value)
+{
+	guest_store32(area_page(ring, area, off), (uint32_t)value);
+	guest_store32(area_page(ring, area, off + 4), (uint32_t)(value >> 32));
+}
+
+void area_wrote(const struct ring *ring, enum ring_area area, uint32_t off, uint32_t len)
+{
+	const struct ring_log *log = &ring->log;
+
+	if (!ring->cfg.iotlb) {
+		dirty_mark(log->dirty, (area == RING_DESC ? log->desc : log->used) + off, len);
+		return;
+	}
+	for (uint32_t end = off + len; off < end; off += 4) /* it may lie on two pages */
+		dirty_mark(log->dirty, memory_reverse(ring->mem, area_page(ring, area, off)),
+			   min_of(4u, end - off));
+}
+
+/* ---- chains ---- */
 
 int chain_add(struct ring *ring, struct chain *chain, const struct buffer *b)
 {
 	bool in = b->flags & DESC_F_WRITE;
+	unsigned int access = in ? VU_ACCESS_WO : VU_ACCESS_RO;
 	uint64_t addr = b->addr, left = b->len, probe = 1;
 
 	ring->work++;
@@ -33,7 +112,7 @@ int chain_add(struct ring *ring, struct chain *chain, const struct buffer *b)
 		return -EINVAL; /* device-readable after device-writable (2.7.4.2) */
 	/* The address of an empty buffer is checked too, though nothing will touch it. */
 	if (!left)
-		return memory_gpa(ring->mem, addr, &probe, &ring->hint) ? 0 : -EFAULT;
+		return reach(ring, addr, &probe, access) ? 0 : unreachable(ring, addr, access);
 	if (left - 1 > UINT64_MAX - addr)
 		return -EFAULT;
 	*(in ? &chain->in_bytes : &chain->out_bytes) += left;
@@ -41,10 +120,10 @@ int chain_add(struct ring *ring, struct chain *chain, const struct buffer *b)
 	 */
 	while (left && !chain->too_long) {
 		uint64_t len = left;
-		void *host = memory_gpa(ring->mem, addr, &len, &ring->hint);
+		void *host = reach(ring, addr, &len, access);
 
 		if (!host)
-			return -EFAULT;
+			return unreachable(ring, addr, access);
 		if (chain->out + chain->in == chain->room) {
 			chain->too_long = true;
 			break;
@@ -67,10 +146,10 @@ static int entry_read(struct ring *ring, uint64_t addr, struct buffer *out)
 
 	while (left) {
 		uint64_t len = left;
-		const void *host = memory_gpa(ring->mem, addr, &len, &ring->hint);
+		const void *host = reach(ring, addr, &len, VU_ACCESS_RO);
 
 		if (!host)
-			return -EFAULT;
+			return unreachable(ring, addr, VU_ACCESS_RO);
 		guest_copy_in(dst, host, len);
 		dst += len;
 		addr += len;
@@ -118,13 +197,43 @@ int chain_table(struct ring *ring, struct chain *chain, const struct buffer *tab
 	return ring->cfg.packed ? 0 : -ELOOP;
 }
 
-void ring_init(struct ring *ring, const struct ring_config *cfg, const struct memory *mem)
+static void ring_begin(struct ring *ring)
 {
-	*ring = (struct ring){ .cfg = *cfg, .mem = mem };
-	if (cfg->packed)
+	if (ring->cfg.packed)
 		packed_init(ring);
 	else
 		split_init(ring);
+	ring->begun = true;
+}
+
+void ring_init(struct ring *ring, const struct ring_config *cfg, const struct memory *mem)
+{
+	*ring = (struct ring){ .cfg = *cfg, .mem = mem };
+	if (!cfg->iotlb)
+		ring_begin(ring);
+}
+
+void ring_move(struct ring *ring, const struct ring_config *cfg, const struct memory *mem)
+{
+	ring->mem = mem;
+	ring->hint = 0;
+	ring->cfg.desc = cfg->desc;
+	ring->cfg.avail = cfg->avail;
+	ring->cfg.used = cfg->used;
+	ring->cfg.iotlb = cfg->iotlb;
+}
+
+int ring_map(struct ring *ring)
+{
+	int rc = 0;
+
+	if (!ring->cfg.iotlb)
+		return ring->cfg.desc ? 0 : -EFAULT;
+	for (enum ring_area area = RING_DESC; area < RING_AREAS && !rc; area++)
+		rc = area_map(ring, area);
+	if (!rc && !ring->begun)
+		ring_begin(ring);
+	return rc;
 }
 
 int ring_pop(struct ring *ring, struct chain *chain)
@@ -156,11 +265,11 @@ void ring_unpop(struct ring *ring, uint16_t slots)
 
 void ring_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len)
 {
+	ring->taken -= slots;
 	if (ring->cfg.packed)
 		packed_push(ring, head, slots, len);
 	else
 		split_push(ring, head, slots, len);
-	ring->taken -= slots;
 }
 
 bool ring_publish(struct ring *ring)
@@ -183,6 +292,8 @@ void ring_disarm(struct ring *ring)
 
 uint32_t ring_base(const struct ring *ring)
 {
+	if (!ring->begun)
+		return ring->cfg.base;
 	return ring->cfg.packed ? packed_base(ring) : split_base(ring);
 }
 

@@ -12,8 +12,21 @@
 #include <sys/uio.h>
 
 #include "device/dirty.h"
+#include "device/iotlb.h"
 #include "device/memory.h"
 #include "lib/virtio.h"
+
+enum ring_area {
+	RING_DESC,
+	RING_DRIVER,
+	RING_DEVICE,
+	RING_AREAS
+};
+/* Pages that the areas of the largest ring can touch. */
+#define RING_PAGES_DESC	  129
+#define RING_PAGES_DRIVER 18
+#define RING_PAGES_DEVICE 66
+#define RING_PAGES	  (RING_PAGES_DESC + RING_PAGES_DRIVER + RING_PAGES_DEVICE)
 
 /* How a ring starts; by value, so that a later change on the control side reaches no running ring.
  */
@@ -25,6 +38,10 @@ struct ring_config {
 	/* Host addresses of descriptor, driver and device area, mapped in whole; never dereferenced
 	   but by device/guest.h. */
 	void *desc, *avail, *used;
+	/* In place of these, where the guest's addresses are I/O addresses (ACCESS_PLATFORM): what
+	   translates them, borrowed like the memory; and where the areas are. NULL: not so. */
+	const struct iotlb *iotlb;
+	uint64_t iova[RING_AREAS];
 };
 
 /* Where a ring's own writes are logged; dirty NULL: nowhere. */
@@ -46,8 +63,12 @@ struct ring {
 	bool avail_wrap, used_wrap; /* packed: counters of the two positions */
 	uint16_t first_flags;	    /* packed: of the slot at used_published, written last */
 	uint32_t staged;	    /* packed: slots pushed and not published */
+	bool begun;		    /* its areas could be read, and its positions are final */
+	/* I/O address (its page) and below it VU_ACCESS_* of a translation that is missing. */
+	uint64_t miss;
 	uint32_t work; /* descriptors and pieces walked since whoever runs the ring last set it to 0
 			*/
+	char *page[RING_PAGES]; /* with an IOTLB: the areas' pages in this process */
 };
 
 /* A descriptor chain in private memory. The caller lends iov with room for `room` pieces. */
@@ -62,11 +83,17 @@ struct chain {
 };
 
 /* Takes over at cfg->base. The used index is read here, once: buffers that another back-end left in
- * flight stay lost. */
+ * flight stay lost. With an IOTLB nothing is read before ring_map() has succeeded. */
 void ring_init(struct ring *ring, const struct ring_config *cfg, const struct memory *mem);
+/* Another memory map: of a configuration only the areas and the IOTLB count. */
+void ring_move(struct ring *ring, const struct ring_config *cfg, const struct memory *mem);
+/* Finds the areas after either. 0; otherwise of the functions below only ring_unpop() and
+ * ring_base() may be called: -EAGAIN a translation is missing (ring->miss), -EFAULT they are not
+ * mapped. */
+int ring_map(struct ring *ring);
 /* Next available chain. 1 one taken; 0 none; -errno the guest broke the ring: -EINVAL an index,
  * flag or length the format forbids, -EFAULT an address that is not its memory, -ELOOP more
- * descriptors than there can be. */
+ * descriptors than there can be. -EAGAIN: a translation is missing (ring->miss), none taken. */
 int ring_pop(struct ring *ring, struct chain *chain);
 /* Gives back the chains popped last, as if never taken; slots: the sum of theirs. */
 void ring_unpop(struct ring *ring, uint16_t slots);

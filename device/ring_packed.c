@@ -9,9 +9,12 @@
 #include "device/guest.h"
 #include "device/ring_format.h"
 
+#define SLOT(at) ((at) * (uint32_t)sizeof(struct virtq_packed_desc))
+
+/* No descriptor, and neither of the event words, lies on two pages: all are aligned. */
 static struct virtq_packed_desc *desc(const struct ring *ring, uint16_t at)
 {
-	return (struct virtq_packed_desc *)ring->cfg.desc + at;
+	return desc_at(ring, SLOT(at));
 }
 
 /* A position `slots` further on. */
@@ -36,7 +39,7 @@ static uint16_t with_wrap(uint16_t at, bool wrap)
  * no device has ever written its event words, which packed_arm() leaves other than zero. */
 static bool fresh(const struct ring *ring)
 {
-	const struct virtq_packed_event *device = ring->cfg.used;
+	const struct virtq_packed_event *device = used_at(ring, 0);
 	uint16_t marks = guest_load16(&desc(ring, 0)->flags) & (DESC_F_AVAIL | DESC_F_USED);
 
 	if (ring->cfg.base)
@@ -131,14 +134,14 @@ void packed_push(struct ring *ring, uint16_t head, uint16_t slots, uint32_t len)
 		ring->first_flags = flags;
 	else
 		guest_store16_release(&d->flags, flags);
-	desc_wrote(ring, d, sizeof(*d));
+	desc_wrote(ring, SLOT(ring->used_next), sizeof(*d));
 	ring->staged += slots;
 	ring->used_next = forward(ring, ring->used_next, slots, &ring->used_wrap);
 }
 
 bool packed_publish(struct ring *ring)
 {
-	const struct virtq_packed_event *driver = ring->cfg.avail;
+	const struct virtq_packed_event *driver = avail_at(ring, 0);
 	uint16_t first = ring->used_published, staged = (uint16_t)ring->staged, flags, off_wrap;
 	uint32_t event;
 
@@ -146,7 +149,7 @@ bool packed_publish(struct ring *ring)
 		return false;
 	/* Release: the whole batch is visible with its first descriptor. */
 	guest_store16_release(&desc(ring, first)->flags, ring->first_flags);
-	desc_wrote(ring, desc(ring, first), sizeof(struct virtq_packed_desc));
+	desc_wrote(ring, SLOT(first), sizeof(struct virtq_packed_desc));
 	ring->used_published = ring->used_next;
 	ring->staged = 0;
 	/* Full: pairs with the driver's barrier between its event words and its look at the next
@@ -166,7 +169,7 @@ bool packed_publish(struct ring *ring)
 
 bool packed_arm(struct ring *ring)
 {
-	struct virtq_packed_event *device = ring->cfg.used;
+	struct virtq_packed_event *device = used_at(ring, 0);
 
 	if (ring->cfg.event_idx) {
 		guest_store16(&device->off_wrap, with_wrap(ring->avail_next, ring->avail_wrap));
@@ -178,7 +181,7 @@ bool packed_arm(struct ring *ring)
 		guest_store16(&device->off_wrap, PACKED_WRAP);
 		guest_store16(&device->flags, PACKED_EVENT_ENABLE);
 	}
-	used_wrote(ring, device, sizeof(*device));
+	used_wrote(ring, 0, sizeof(*device));
 	/* Full: pairs with the driver's barrier between its descriptor and its look at these words.
 	 */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -187,8 +190,8 @@ bool packed_arm(struct ring *ring)
 
 void packed_disarm(struct ring *ring)
 {
-	struct virtq_packed_event *device = ring->cfg.used;
+	struct virtq_packed_event *device = used_at(ring, 0);
 
 	guest_store16(&device->flags, PACKED_EVENT_DISABLE);
-	used_wrote(ring, device, sizeof(*device));
+	used_wrote(ring, 0, sizeof(*device));
 }

@@ -202,18 +202,34 @@ void session_notify(struct session *s)
 	back_quiet(&s->back, !s->busy && !lifecycle_started(s->lifecycle));
 	if (net_ctrl_changed(s->control))
 		back_config(&s->back);
+	if (s->iotlb_changes != s->lifecycle->iotlb_changes)
+		back_forget_misses(&s->back);
+	s->iotlb_changes = s->lifecycle->iotlb_changes;
 	for (unsigned int i = 0; i < net_rings(s->setup); i++) {
+		uint64_t miss = lifecycle_miss(s->lifecycle, i);
+		uint64_t denied = lifecycle_denied(s->lifecycle, i);
+
 		if (lifecycle_call_wanted(s->lifecycle, i))
 			back_call(&s->back, i);
 		if (lifecycle_err_wanted(s->lifecycle, i))
 			back_err(&s->back, i);
+		if (denied)
+			back_denied(&s->back, i, denied);
+		if (miss)
+			back_miss(&s->back, i, miss);
 	}
 }
 
 void session_back(struct session *s, short revents)
 {
+	unsigned int ring;
+	uint64_t miss;
+
 	session_notify(s);
 	back_ready(&s->back, revents);
+	miss = back_refused(&s->back, &ring);
+	if (miss)
+		lifecycle_refuse(s->lifecycle, ring, miss);
 }
 
 void session_link(struct session *s, bool up, uint32_t mtu)

@@ -39,6 +39,7 @@ struct session {
 	uint64_t requests;
 	struct allowance offloads; /* changes of the TAP's by SET_FEATURES */
 	struct backchannel back;
+	uint32_t iotlb_changes; /* of the lifecycle's, as `back` knows */
 	struct transfer transfer;
 };
 

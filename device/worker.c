@@ -61,7 +61,7 @@ static void queue_break(struct worker *w, unsigned int which, int error)
 {
 	struct queue *q = &w->pair.queues[which];
 
-	q->running = false;
+	q->running = q->stalled = false;
 	/* So that a front-end that starts it again is told the first chain that was not used. */
 	if (which == PAIR_RX)
 		net_rx_release(&w->pair);
@@ -73,6 +73,44 @@ static void queue_break(struct worker *w, unsigned int which, int error)
 	 */
 	atomic_store_explicit(&w->broken[which], error, memory_order_release);
 	fd_signal(w->box.answer_fd);
+}
+
+/* A translation is missing: the control thread is told once, and the ring waits until translations
+ * change; or, when the front-end has said that there is none, it breaks. */
+static void queue_miss(struct worker *w, unsigned int which)
+{
+	struct queue *q = &w->pair.queues[which];
+	uint64_t miss = q->ring.miss;
+
+	/* Acquire: pairs with the release in lifecycle_refuse(). */
+	if (atomic_exchange_explicit(&q->refused, 0, memory_order_acquire) == miss) {
+		queue_break(w, which, -EACCES);
+		return;
+	}
+	if (q->miss_told == miss)
+		return;
+	q->miss_told = miss;
+	/* Release: pairs with the acquire in lifecycle_miss(). */
+	atomic_store_explicit(&q->missed, miss, memory_order_release);
+	fd_signal(w->box.answer_fd);
+}
+
+/* The ring starts, or goes on, where its areas are now; as soon as they are anywhere. */
+static void queue_map(struct worker *w, unsigned int which)
+{
+	struct queue *q = &w->pair.queues[which];
+	int rc = ring_map(&q->ring);
+
+	/* What was missing until now is asked for again if it still is. */
+	q->miss_told = 0;
+	atomic_store_explicit(&q->missed, 0, memory_order_relaxed);
+	atomic_store_explicit(&q->refused, 0, memory_order_relaxed);
+	q->running = !rc;
+	q->stalled = rc == -EAGAIN;
+	if (q->stalled)
+		queue_miss(w, which);
+	else if (rc)
+		queue_break(w, which, rc);
 }
 
 static void pair_restart(struct pair *p, unsigned int which)
@@ -114,7 +152,7 @@ static void do_start(struct worker *w, struct worker_command *c)
 	ring_init(&q->ring, &c->config[c->which], c->mem);
 	queue_update(q, c, w->box.answer_fd);
 	q->kick_dead = false;
-	q->running = true;
+	queue_map(w, c->which);
 	c->result = 0;
 }
 
@@ -127,7 +165,8 @@ static void do_stop(struct worker *w, struct worker_command *c)
 			net_rx_release(&w->pair);
 		queue_flush(q);
 	}
-	q->running = false;
+	q->running = q->stalled = false;
+	atomic_store_explicit(&q->missed, 0, memory_order_relaxed);
 	q->fds = (struct queue_fds){ -1, -1, -1, -1 };
 	c->base = ring_base(&q->ring);
 	c->result = 0;
@@ -148,17 +187,12 @@ static void do_memory(struct worker *w, struct worker_command *c)
 	for (unsigned int which = 0; which < 2; which++) {
 		struct queue *q = &w->pair.queues[which];
 
-		if (!q->running)
+		if (!q->running && !q->stalled)
 			continue;
 		if (which == PAIR_RX)
 			net_rx_release(&w->pair);
-		q->ring.mem = c->mem;
-		q->ring.hint = 0;
-		q->ring.cfg.desc = c->config[which].desc;
-		q->ring.cfg.avail = c->config[which].avail;
-		q->ring.cfg.used = c->config[which].used;
-		if (!c->config[which].desc)
-			queue_break(w, which, -EFAULT);
+		ring_move(&q->ring, &c->config[which], c->mem);
+		queue_map(w, which);
 	}
 	c->result = 0;
 }
@@ -176,8 +210,13 @@ static void command_abort(struct worker *w)
 	struct worker_command *c = &w->command;
 	struct queue *q = &w->pair.queues[c->which];
 
-	if (q->running)
-		queue_break(w, c->which, -EFAULT);
+	for (unsigned int which = 0; which < 2; which++) {
+		struct queue *any = &w->pair.queues[which];
+
+		/* Of another memory map, the one that did not follow may be on pages that go. */
+		if ((any->running || any->stalled) && (any == q || c->order == WORKER_MEMORY))
+			queue_break(w, which, -EFAULT);
+	}
 	q->running = false;
 	c->base = ring_base(&q->ring);
 	c->result = -EFAULT;
@@ -215,8 +254,11 @@ bool worker_turn(struct worker *w, unsigned int which, int (*run)(struct pair *)
 	struct queue *q = &w->pair.queues[which];
 	int rc;
 
+	if (q->stalled)
+		queue_miss(w, which);
 	if (!q->running)
 		return false;
+	q->ring.miss = 0;
 	memory_guard->mem = q->ring.mem;
 	memory_guard->dirty = q->dirty ? q->dirty : q->ring.log.dirty;
 	if (memory_guard_caught())
@@ -227,6 +269,8 @@ bool worker_turn(struct worker *w, unsigned int which, int (*run)(struct pair *)
 	memory_guard->dirty = NULL;
 	if (rc < 0)
 		queue_break(w, which, rc);
+	else if (q->ring.miss)
+		queue_miss(w, which);
 	return rc > 0;
 }
 

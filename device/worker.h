@@ -15,11 +15,12 @@
 #include "lib/mailbox.h"
 
 enum worker_order {
-	WORKER_START,  /* queue `which` at config, with mem, fds, enabled, features; result 0 or
-			  -errno */
-	WORKER_STOP,   /* queue `which`; answer: base */
-	WORKER_UPDATE, /* queue `which`: fds, enabled and logs */
-	WORKER_MEMORY, /* both queues: mem and the areas of config; a queue without areas breaks */
+	WORKER_START,	 /* queue `which` at config, with mem, fds, enabled, features; result 0 or
+			    -errno */
+	WORKER_STOP,	 /* queue `which`; answer: base */
+	WORKER_UPDATE,	 /* queue `which`: fds, enabled and logs */
+	WORKER_MEMORY,	 /* both queues: mem, and areas and IOTLB of config; a queue without areas
+			    breaks */
 	WORKER_ANNOUNCE, /* send a RARP for mac */
 };
 

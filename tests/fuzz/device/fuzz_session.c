@@ -1,8 +1,8 @@
 /*
  * Any stream of messages with descriptors, well formed or not, against session, requests,
- * lifecycle and memory. The workers are played here, at once and in this thread, and look at what a
- * real one would use: no descriptor and no snapshot may go while a ring runs with it. In the end
- * nothing is left open.
+ * lifecycle, memory and translations. The workers are played here, at once and in this thread, and
+ * look at what a real one would use: no descriptor and no snapshot may go while a ring runs with
+ * it. In the end nothing is left open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,7 +36,7 @@ static struct lifecycle lifecycle;
 static struct session session;
 static struct orders orders;
 static struct net_setup setup;
-static int taps[PAIRS], answers = -1, peer, over;
+static int taps[PAIRS], answers = -1, peer, far, over; /* far: end of kinds[4]'s channel */
 static int kinds[KINDS] = { -1 }; /* descriptors of every kind, to be passed on */
 
 static struct input {
@@ -113,6 +113,43 @@ static void queue_check(const struct queue *q)
 		*(volatile char *)memory_gpa(q->ring.mem, q->ring.mem->regions[i].gpa, &len, &hint);
 	if (q->dirty)
 		*(volatile char *)q->dirty->base;
+	if (!q->ring.cfg.iotlb)
+		return;
+	require(q->ring.cfg.iotlb->used && q->ring.cfg.iotlb == lifecycle.iotlb);
+	for (unsigned int i = 0; i < q->ring.cfg.iotlb->count; i++) {
+		const struct iotlb_entry *e = &q->ring.cfg.iotlb->entries[i];
+
+		require(e->first <= e->last && (!i || e[-1].last < e->first));
+		*(volatile char *)e->host;
+		*(volatile char *)(e->host + (e->last - e->first));
+	}
+}
+
+/* As in worker.c: runs, or waits for a translation, or broke. */
+static void queue_map(struct worker *w, unsigned int which)
+{
+	struct queue *q = &w->pair.queues[which];
+	int rc = ring_map(&q->ring);
+
+	q->running = !rc;
+	q->stalled = rc == -EAGAIN;
+	atomic_store(&q->refused, 0);
+	atomic_store(&q->missed, q->stalled ? q->ring.miss : 0);
+	if (rc && !q->stalled)
+		atomic_store(&w->broken[which], rc);
+}
+
+/* A guest's buffer that leads nowhere yet, and the front-end's word that it never will. */
+static void queue_turn(struct worker *w, unsigned int which)
+{
+	struct queue *q = &w->pair.queues[which];
+	uint64_t refused = atomic_exchange(&q->refused, 0);
+
+	if (!refused || refused != q->ring.miss || !(q->running || q->stalled))
+		return;
+	q->running = q->stalled = false;
+	atomic_store(&w->broken[which], -EACCES);
+	fd_signal(answers);
 }
 
 static void queue_update(struct queue *q, const struct worker_command *c)
@@ -131,13 +168,13 @@ static void command_run(struct worker *w)
 	c->result = 0;
 	switch (c->order) {
 	case WORKER_START:
-		require(!q->running);
+		require(!q->running && !q->stalled);
 		ring_init(&q->ring, &c->config[c->which], c->mem);
 		queue_update(q, c);
-		q->running = true;
+		queue_map(w, c->which);
 		break;
 	case WORKER_STOP:
-		q->running = false;
+		q->running = q->stalled = false;
 		c->base = ring_base(&q->ring);
 		break;
 	case WORKER_UPDATE:
@@ -146,10 +183,10 @@ static void command_run(struct worker *w)
 	case WORKER_MEMORY:
 		for (unsigned int i = 0; i < 2; i++) {
 			q = &w->pair.queues[i];
-			q->ring.mem = c->mem;
-			q->running = q->running && c->config[i].desc;
-			if (!c->config[i].desc)
-				atomic_store(&w->broken[i], -EFAULT);
+			if (!q->running && !q->stalled)
+				continue;
+			ring_move(&q->ring, &c->config[i], c->mem);
+			queue_map(w, i);
 		}
 		break;
 	case WORKER_ANNOUNCE:
@@ -166,10 +203,12 @@ int worker_post(struct worker *w)
 static void workers_turn(void)
 {
 	for (unsigned int i = 0; i <= PAIRS; i++) {
-		if (!mailbox_take(&workers[i].box))
-			continue;
-		command_run(&workers[i]);
-		mailbox_answer(&workers[i].box);
+		if (mailbox_take(&workers[i].box)) {
+			command_run(&workers[i]);
+			mailbox_answer(&workers[i].box);
+		}
+		queue_turn(&workers[i], 0);
+		queue_turn(&workers[i], 1);
 	}
 }
 
@@ -204,7 +243,7 @@ static bool turn(void)
 	if (!rc && fds[1].revents)
 		rc = session_ready(&session, fds[1].revents);
 	if (!rc && fds[2].revents)
-		back_ready(&session.back, fds[2].revents);
+		session_back(&session, fds[2].revents);
 	if (!rc && fds[3].revents)
 		rc = session_transfer(&session);
 	over = over ? over : rc;
@@ -315,6 +354,13 @@ static void fill_payload(struct vu_message *m)
 		if (take8() & 1)
 			m->u64 |= VU_VRING_NOFD;
 		return;
+	case VU_IOTLB_MSG:
+		m->iotlb = (struct vu_iotlb){ .iova = take64(),
+					      .size = take64(),
+					      .addr = take64(),
+					      .perm = take8() & 7,
+					      .type = take8() % 5 };
+		return;
 	case VU_SET_DEVICE_STATE_FD:
 		m->transfer = (struct vu_transfer){ take8() & 3, take8() & 1 };
 		return;
@@ -367,6 +413,25 @@ static void say(void)
 	fd_send(peer, (char *)&m.head + cut, len - cut, fds, n);
 }
 
+/* An answer to what was last asked over the back-end's channel. */
+static void answer(uint8_t value)
+{
+	struct {
+		struct vu_header head;
+		char rest[64];
+	} asked;
+	struct {
+		struct vu_header head;
+		uint64_t value;
+	} __attribute__((packed)) reply;
+
+	if (recv(far, &asked, sizeof(asked), 0) < (ssize_t)sizeof(asked.head))
+		return;
+	reply.head = (struct vu_header){ asked.head.request, VU_VERSION | VU_FLAG_REPLY, 8 };
+	reply.value = value & 1;
+	send(far, &reply, sizeof(reply), 0);
+}
+
 static void step(void)
 {
 	uint8_t what = take8();
@@ -377,7 +442,12 @@ static void step(void)
 		unsigned int ring = (what & 7u) % (2 * PAIRS + 1);
 		struct worker *w = &workers[ring / 2];
 
-		if (w->pair.queues[ring % 2].running) {
+		if (w->pair.queues[ring % 2].running && (what & 4)) { /* or only misses */
+			w->pair.queues[ring % 2].ring.miss = take64() | VU_ACCESS_RO;
+			atomic_store(&w->pair.queues[ring % 2].missed,
+				     w->pair.queues[ring % 2].ring.miss);
+			fd_signal(answers);
+		} else if (w->pair.queues[ring % 2].running) {
 			w->pair.queues[ring % 2].running = false;
 			atomic_store(&w->broken[ring % 2], -EINVAL);
 			fd_signal(answers);
@@ -388,6 +458,8 @@ static void step(void)
 		fd_send(peer, in.at, n, NULL, 0);
 		in.at += n;
 		in.left -= n;
+	} else if (what < 0xfe) {
+		answer(what);
 	} else if (what == 0xff) {
 		shutdown(peer, SHUT_WR);
 	}
@@ -410,6 +482,7 @@ static void set_up_once(void)
 	kinds[3] = pair[1];
 	require(!socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair));
 	kinds[4] = pair[0];
+	far = pair[1];
 	kinds[5] = open("/", O_RDONLY | O_DIRECTORY);
 	kinds[6] = open("/dev/null", O_RDWR);
 	kinds[7] = memfd_create("small", MFD_CLOEXEC);
@@ -433,6 +506,7 @@ static void close_everything(void)
 	require(lifecycle_idle(&lifecycle) && !lifecycle_started(&lifecycle));
 	memory_unref(lifecycle.memory);
 	dirty_free(lifecycle.dirty);
+	iotlb_free(lifecycle.iotlb);
 	for (size_t i = 0; i < ARRAY_SIZE(lifecycle.vrings); i++) {
 		fd_close(&lifecycle.vrings[i].kick);
 		fd_close(&lifecycle.vrings[i].call);
@@ -473,7 +547,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	while (in.left && !over)
 		step();
 	close_everything();
-	while (read(kinds[2], drained, sizeof(drained)) > 0)
+	for (int i = 2; i <= 4; i += 2)
+		while (read(kinds[i], drained, sizeof(drained)) > 0)
+			;
+	while (read(far, drained, sizeof(drained)) > 0)
 		;
 	require(open_fds() == before);
 	return 0;

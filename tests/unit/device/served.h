@@ -184,6 +184,7 @@ static inline int served_close(void **state)
 	assert_true(lifecycle_idle(&served.lifecycle));
 	memory_unref(served.lifecycle.memory);
 	dirty_free(served.lifecycle.dirty);
+	iotlb_free(served.lifecycle.iotlb);
 	for (size_t i = 0; i < ARRAY_SIZE(served.lifecycle.vrings); i++) {
 		fd_close(&served.lifecycle.vrings[i].kick);
 		fd_close(&served.lifecycle.vrings[i].call);

@@ -100,12 +100,12 @@ static void features(void **state)
 	uint64_t bits = offered("## Features of the device", 0);
 
 	(void)state;
-	served.setup.steering = true;
+	served.setup.steering = served.setup.iotlb = true;
 	assert_int_equal(net_features(&served.setup), bits);
 	served.setup.pairs = 1;
 	assert_int_equal(net_features(&served.setup), bits & ~BIT_ULL(VIRTIO_NET_F_MQ));
 	served.setup.pairs = PAIRS;
-	served.setup.steering = false;
+	served.setup.steering = served.setup.iotlb = false;
 }
 
 static void ring_table(void **state)
