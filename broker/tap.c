@@ -434,14 +434,16 @@ static void single_queue_drain(int queue)
 }
 
 /*
- * Everything that can be changed through a queue's descriptor without privilege. The first two
- * undo what a well-behaved device does; the others undo what only a broken jail would.
+ * What can be changed through a queue's descriptor without privilege. The first undoes what a
+ * well-behaved device does; the others undo what only a broken jail would. What is the
+ * interface's own (hardware address, owner; the carrier of one that was there before) stays: an
+ * administrator may have changed it meanwhile, and putting it back would undo that.
  */
 static int settings_reset(const struct tap *tap)
 {
 	struct tun_filter no_filter = { 0 };
 	struct sock_fprog no_program = { 0 };
-	int header = VNET_HEADER_BYTES, little = 1, buffer = INT_MAX, no_steering = -1;
+	int header = VNET_HEADER_BYTES, yes = 1, buffer = INT_MAX, no_steering = -1;
 	const struct {
 		unsigned long request;
 		void *pointer;
@@ -449,7 +451,7 @@ static int settings_reset(const struct tap *tap)
 	} settings[] = {
 		{ TUNSETOFFLOAD, NULL, false },
 		{ TUNSETVNETHDRSZ, &header, false },
-		{ TUNSETVNETLE, &little, false },
+		{ TUNSETVNETLE, &yes, false },
 		{ TUNSETSNDBUF, &buffer, false },
 		{ TUNSETTXFILTER, &no_filter, false },
 		{ TUNDETACHFILTER, &no_program, true },
@@ -458,11 +460,17 @@ static int settings_reset(const struct tap *tap)
 	};
 	int error = 0;
 
+	for (unsigned i = 0; i < tap->pairs; i++)
+		if (ioctl(tap->queues[i], FIONBIO, &yes) < 0 && !error)
+			error = -errno;
 	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
 		if (ioctl(tap->queues[0], settings[i].request, settings[i].pointer) < 0 &&
 		    !settings[i].optional && !error)
 			error = -errno;
-	if (tap->created && ioctl(tap->queues[0], TUNSETPERSIST, 0) < 0 && !error)
+	if (!tap->created)
+		return error;
+	ioctl(tap->queues[0], TUNSETCARRIER, &yes); /* it takes an attached queue */
+	if (ioctl(tap->queues[0], TUNSETPERSIST, 0) < 0 && !error)
 		error = -errno;
 	return error;
 }
@@ -479,10 +487,34 @@ static void shrunk_queues_attach(struct tap *tap)
 	}
 }
 
+/* A broken jail may have switched queues itself; the first is then attached, so that everything can
+ * be set. */
+static void switched_queues_note(struct tap *tap)
+{
+	bool switched = false;
+
+	for (unsigned i = 0; i < tap->pairs; i++) {
+		struct ifreq request = { 0 };
+		bool attached;
+
+		if (!tap->multi_queue || ioctl(tap->queues[i], TUNGETIFF, &request) < 0)
+			continue;
+		attached = !(request.ifr_flags & IFF_DETACH_QUEUE);
+		if (attached == tap->attached[i])
+			continue;
+		order_note(tap, i, attached);
+		tap->attached[i] = attached;
+		switched = true;
+	}
+	if (switched)
+		tap_queue_set(tap, 0, true);
+}
+
 int tap_purge(struct tap *tap)
 {
 	int error, first;
 
+	switched_queues_note(tap);
 	steering_wipe(&tap->steering);
 	tap->steered = false; /* settings_reset() takes the program away */
 	shrunk_queues_attach(tap);

@@ -302,6 +302,36 @@ static void test_purge(void **state)
 	}
 }
 
+/* Queues that somebody else switched are detached all the same. */
+static void test_purge_of_switched_queues(void **state)
+{
+	struct tap_options options = options_of("tapq", 3);
+	struct ifreq detach = { .ifr_flags = IFF_DETACH_QUEUE };
+	struct ifreq attach = { .ifr_flags = IFF_ATTACH_QUEUE };
+	struct tap tap;
+	int no = 0;
+
+	(void)state;
+	need_namespace();
+	tap = opened(&options);
+	assert_int_equal(tap_configure(&tap, &options), 0);
+	for (unsigned i = 0; i < 2; i++)
+		assert_int_equal(tap_queue_set(&tap, i, true), 0);
+	assert_int_equal(ioctl(tap.queues[0], TUNSETCARRIER, &no), 0);
+	assert_int_equal(fcntl(tap.queues[1], F_SETFL, 0), 0);
+	assert_int_equal(ioctl(tap.queues[0], TUNSETQUEUE, &detach), 0);
+	assert_int_equal(ioctl(tap.queues[2], TUNSETQUEUE, &attach), 0);
+	assert_int_equal(tap_purge(&tap), 0);
+	assert_int_equal(fcntl(tap.queues[1], F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+	assert_int_equal(tap_queues_attached(&tap), 0);
+	frames_send(&tap, 20);
+	assert_int_equal(frames_waiting(&tap), 0);
+	assert_int_equal(tap_queue_set(&tap, 0, true), 0);
+	frames_send(&tap, 20);
+	assert_int_equal(frames_waiting(&tap), 20);
+	tap_close(&tap);
+}
+
 static int queue_of(const char *name, short flags)
 {
 	struct ifreq request = { .ifr_flags = flags };
@@ -427,6 +457,7 @@ int main(void)
 		cmocka_unit_test(test_switching),
 		cmocka_unit_test(test_purge),
 		cmocka_unit_test(test_ipv6_needs_room),
+		cmocka_unit_test(test_purge_of_switched_queues),
 		cmocka_unit_test(test_inherited),
 		cmocka_unit_test(test_inherited_single),
 		cmocka_unit_test(test_inherited_unsuitable),
