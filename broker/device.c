@@ -40,8 +40,16 @@
 #define HANG_UP_MS 200
 #define PAUSE_MS   100 /* from the first word of a front-end to the PING */
 #define ANSWER_MS  500
+/* A word that the device takes before we look is never seen here: PING goes on for a while after
+ * SERVE and after every word that was, and then rarely. */
+#define BEAT_MS 400
+#define BEATS	25
+#define IDLE_MS 10000
 
-#define MESSAGES_A_TURN 32 /* so that a chatty device does not keep the broker from the others */
+/* A chatty device keeps the broker neither from the others nor busy: after a turn's share it is not
+ * heard for a moment. */
+#define MESSAGES_A_TURN 32
+#define REST_MS		5
 #define WORDS_AT_ONCE	32
 #define WORDS_EVERY_NS	200000000ull /* five lines a second */
 
@@ -137,6 +145,7 @@ static void device_gone(struct device *device)
 	loop_disarm(device->loop, &device->deadline);
 	loop_disarm(device->loop, &device->ping);
 	loop_disarm(device->loop, &device->answer);
+	loop_disarm(device->loop, &device->rest);
 	fd_close(&device->channel);
 	if (device->unlogged)
 		warn("%s %d: events that were not logged: %u", device->what, device->pid,
@@ -224,7 +233,12 @@ static void ready_step(struct device *device, const struct channel_msg *msg)
 	device->owner->ready(device->arg, device);
 }
 
-/* After silence, the front-end's next word starts a new round. */
+static void ping_later(struct device *device)
+{
+	loop_arm(device->loop, &device->ping, device->beats ? BEAT_MS : IDLE_MS);
+	device->beats -= device->beats > 0;
+}
+
 static void pong_step(struct device *device, const struct channel_msg *msg)
 {
 	if (!device->pinged || msg->seq != device->ping_seq) {
@@ -232,7 +246,7 @@ static void pong_step(struct device *device, const struct channel_msg *msg)
 		return;
 	}
 	device->pinged = false;
-	loop_disarm(device->loop, &device->ping);
+	ping_later(device);
 	device->connection_watch.events = POLLIN | POLLRDHUP;
 	if (device->introduced)
 		return;
@@ -323,6 +337,18 @@ static void channel_ready(void *arg, short revents)
 		else
 			step(device, msg.type, &msg);
 	}
+	if (device->channel < 0)
+		return;
+	loop_remove(device->loop, &device->channel_watch);
+	loop_arm(device->loop, &device->rest, REST_MS);
+}
+
+static void rest_passed(void *arg)
+{
+	struct device *device = arg;
+
+	if (loop_add(device->loop, &device->channel_watch))
+		device_kill(device, "cannot be watched");
 }
 
 static void connection_ready(void *arg, short revents)
@@ -335,6 +361,7 @@ static void connection_ready(void *arg, short revents)
 	}
 	/* Data that waits would wake us for ever: look away until the device has shown life. */
 	device->connection_watch.events = POLLRDHUP;
+	device->beats = BEATS;
 	if (!device->pinged)
 		loop_arm(device->loop, &device->ping, PAUSE_MS);
 }
@@ -391,12 +418,14 @@ void device_begin(struct device *device, int channel)
 	device->pinged = device->introduced = device->asked = device->stopped = device->discarded =
 		false;
 	device->unlogged = device->accounts = 0;
+	device->beats = BEATS;
 	device->channel_watch = (struct watch){
 		.fd = channel, .events = POLLIN, .ready = channel_ready, .arg = device
 	};
 	device->deadline = (struct timer){ .fire = deadline_passed, .arg = device };
 	device->ping = (struct timer){ .fire = ping_passed, .arg = device };
 	device->answer = (struct timer){ .fire = answer_passed, .arg = device };
+	device->rest = (struct timer){ .fire = rest_passed, .arg = device };
 	bucket_fill(&device->words, WORDS_AT_ONCE, WORDS_EVERY_NS, loop_now());
 	deadline_set(device, READY_MS, "was not ready in time");
 	if (loop_add(device->loop, &device->channel_watch))

@@ -51,6 +51,8 @@ struct device {
 	struct timer deadline; /* of READY, or of the end */
 	struct timer ping;     /* the pause before a PING, then its deadline */
 	struct timer answer;   /* of ASK_STATS */
+	struct timer rest;     /* from what it has to say */
+	unsigned beats;	       /* PINGs to come soon, whatever the front-end does */
 	uint32_t seq, ping_seq, ask_seq, ask_ring;
 	bool pinged, introduced, asked, stopped;
 	bool discarded;	     /* killed through no fault of its own */

@@ -524,11 +524,43 @@ static void test_words_of_the_front_end_bring_a_ping(void **state)
 	assert_killed(DEVICE_SERVING);
 }
 
-static void test_silence_needs_no_wake_up(void **state)
+/* A word that the device has taken before the broker could see it, and then nothing more. */
+static void test_unseen_words_are_followed_by_a_ping(void **state)
 {
 	(void)state;
 	reach(DEVICE_SERVING);
-	assert_null(loop.timers);
+	assert_in_range(wait_gone(2000), 800, 1100);
+	assert_killed(DEVICE_SERVING);
+	assert_string_equal(device.guilt, "did not answer PING in time");
+}
+
+static void test_silence_is_looked_at_rarely(void **state)
+{
+	(void)state;
+	reach(DEVICE_WAITING);
+	device.beats = 0; /* some seconds later */
+	serve();
+	order();
+	answer_ping();
+	assert_true(loop.timers && !loop.timers->next);
+	assert_true(loop.timers->due - loop_now() > 9000000000ull);
+}
+
+/* Whoever talks without end is heard a little at a time, and the broker sleeps in between. */
+static void test_flood_is_heard_a_little_at_a_time(void **state)
+{
+	struct channel_msg msg = { .type = CHANNEL_EVENT, .event = { .code = EVENT_RING_STARTED } };
+	unsigned taken = 0;
+
+	(void)state;
+	reach(DEVICE_SERVING);
+	for (uint64_t start = loop_now(); loop_now() - start < 200000000ull;) {
+		while (!channel_send(end, &msg, NULL, 0))
+			taken++;
+		turn(100);
+	}
+	assert_in_range(taken, 32 * 10, 32 * 45 + 300);
+	assert_int_equal(device.state, DEVICE_SERVING);
 }
 
 static void test_counters_not_told(void **state)
@@ -631,7 +663,9 @@ int main(void)
 		CASE(test_hidden_events_are_free),
 		CASE(test_silent_after_serve),
 		CASE(test_words_of_the_front_end_bring_a_ping),
-		CASE(test_silence_needs_no_wake_up),
+		CASE(test_unseen_words_are_followed_by_a_ping),
+		CASE(test_silence_is_looked_at_rarely),
+		CASE(test_flood_is_heard_a_little_at_a_time),
 		CASE(test_counters_not_told),
 		CASE(test_front_end_hangs_up),
 		CASE(test_words_for_one_that_has_just_ended),
