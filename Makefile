@@ -196,10 +196,11 @@ $(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(ca
 $(foreach t,$(INTEGRATION),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))
 $(foreach t,$(BENCH),$(eval $(call link,$(call test_programs,$(t)),$(t),tests-bench $(AR_support),-lcmocka -ljansson -lm)))
 
-# The device of test_jail that makes calls its filter forbids: airlock-device with two functions wrapped.
-DENIED := $(OBJ)/tests/integration/denied_device
-$(eval $(call link,$(DENIED),device/main.c tests/integration/denied_device.c,$(airlock-device_AR),,$(airlock-device_LINK) -Wl$(comma)--wrap=net_config_read$(comma)--wrap=net_hdr_check))
-$(OBJ)/tests/integration/test_jail: $(DENIED)
+# The device that does what a test tells it: airlock-device with some of its functions wrapped.
+PUPPET := $(OBJ)/tests/integration/puppet_device
+$(eval $(call link,$(PUPPET),device/main.c tests/integration/puppet_device.c,$(airlock-device_AR),,$(airlock-device_LINK) \
+  $(foreach f,options_parse orders_ready session_ready mailbox_take install_set,-Wl$(comma)--wrap=$(f))))
+$(call test_programs,tests/integration/test_escape.c tests/integration/test_impostor.c): $(PUPPET)
 
 # Scripts and programs find what was built here; a sanitized build says which layers its programs cannot take.
 TEST_ENV := AIRLOCK_BIN=$(abspath $(BIN)) AIRLOCK_POLICY_DIR=$(abspath $(SHARE)) AIRLOCK_BUILD=$(abspath $(BUILD)) \

@@ -1,8 +1,7 @@
 /*
  * The jail seen from outside: every property that interface.md promises of the device and of the
  * broker, read from /proc while frames flow, compared with what the sandbox report says of them;
- * the same of the transport where there is a pair; and a device that makes a forbidden call, which
- * must die of it while the broker names the call.
+ * the same of the transport where there is a pair. From inside: test_escape.c.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -14,13 +13,11 @@
 #include <unistd.h>
 
 #include "lib/util.h"
-#include "tests/integration/denied_calls.h"
 #include "tests/support/card.h"
 #include "tests/support/rig.h"
 
 static struct rig rig;
 static struct guest guest;
-static uint8_t frame[FRAME_MAX];
 static struct card card = { .sock = -1, .changed = -1 };
 static pid_t device; /* or the transport, whose part of the report `report` then is */
 static json_t *report;
@@ -380,18 +377,6 @@ static void union_of_filters_is_small(void **state)
 	json_decref(all);
 }
 
-/* The directory of the installed filters, beside the programs. */
-static const char *policy_dir(char *path, size_t room)
-{
-	const char *dir = getenv("AIRLOCK_POLICY_DIR"), *bin = getenv("AIRLOCK_BIN");
-
-	if (dir)
-		snprintf(path, room, "%s", dir);
-	else
-		snprintf(path, room, "%s/../share/airlock/policy", bin ? bin : "build/bin");
-	return path;
-}
-
 static void filters_are_those_that_were_compiled(void **state)
 {
 	json_t *thread;
@@ -404,7 +389,7 @@ static void filters_are_those_that_were_compiled(void **state)
 		FILE *f;
 
 		snprintf(command, sizeof(command), "sha256sum < %s/%s.bpf",
-			 policy_dir(dir, sizeof(dir)), role);
+			 program_policies(dir, sizeof(dir)), role);
 		f = popen(command, "re");
 		assert_non_null(f);
 		assert_non_null(fgets(sum, sizeof(sum), f));
@@ -539,92 +524,6 @@ static void nothing_is_degraded(void **state)
 	assert_true(json_integer_value(at("landlock_abi")) > 0);
 }
 
-/* ---- a device that misbehaves ---- */
-
-static void copy_program(const char *from, const char *name)
-{
-	char command[512];
-
-	assert_true(strlen(from) < 256);
-	snprintf(command, sizeof(command), "cp %.256s %s/%s", from, rig.dir, name);
-	assert_ok(system(command));
-}
-
-/* A directory with the broker and the double in the device's place. */
-static int start_double(void **state)
-{
-	char path[256], dir[256], option[300];
-	struct program_start s;
-	ssize_t n;
-
-	(void)state;
-	guest_blank(&guest);
-	snprintf(option, sizeof(option), "--policy-dir=%s", policy_dir(dir, sizeof(dir)));
-	rig_prepare(&rig, &s, (const char *[]){ option, NULL });
-	n = readlink("/proc/self/exe", path, sizeof(path) - 16);
-	assert_in_range(n, 1, sizeof(path) - 17);
-	path[n] = '\0';
-	strcpy(strrchr(path, '/'), "/denied_device");
-	copy_program(path, "airlock-device");
-	copy_program(program_path("airlock-broker", path, sizeof(path)), "airlock-broker");
-	snprintf(path, sizeof(path), "%s/airlock-broker", rig.dir);
-	s.args[0] = path;
-	rig_launch(&rig, &s);
-	return 0;
-}
-
-static int end_double(void **state)
-{
-	char command[64];
-
-	guest_close(&guest);
-	snprintf(command, sizeof(command), "rm -f %s/airlock-*", rig.dir);
-	if (rig.dir[0])
-		assert_ok(system(command));
-	return end(state);
-}
-
-static void assert_died_of(const char *name)
-{
-	char words[64];
-
-	assert_true(peer_closed(&guest.peer, 2000));
-	guest_close(&guest);
-	snprintf(words, sizeof(words), "SIGSYS: %s( |$)", name);
-	if (!program_says(&rig.broker, words, 1000))
-		print_error("not named: %s\n", name);
-	assert_true(program_says(&rig.broker, words, 0));
-	assert_ok(ftruncate(rig.broker.log, 0));
-}
-
-static void control_thread_dies_of_a_denied_call(void **state)
-{
-	(void)state;
-	for (uint32_t i = 0; i < ARRAY_SIZE(denied_calls); i++) {
-		struct vu_config ask = { .offset = DENIED_FIRST_OFFSET + i, .size = 1 };
-
-		if (denied_calls[i].worker)
-			continue;
-		rig_connect(&rig, &guest.peer);
-		assert_ok(guest_negotiate(&guest, &(struct guest_options){ 0 }));
-		assert_ok(peer_send(&guest.peer, VU_GET_CONFIG, VU_VERSION, &ask, 13, NULL, 0));
-		assert_died_of(denied_calls[i].name);
-	}
-	rig_serves(&rig);
-}
-
-static void worker_dies_of_a_denied_call(void **state)
-{
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(denied_calls); i++) {
-		rig_open(&rig, &guest, &(struct guest_options){ .ring_size = 64 });
-		frame_pattern(frame, DENIED_FIRST_LENGTH + i, 1);
-		assert_ok(guest_post(&guest, 0, NULL, frame, DENIED_FIRST_LENGTH + i));
-		guest_kick(&guest, 0);
-		assert_died_of(denied_calls[i].name);
-	}
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, serve, end)
 #define PAIR(name)                                               \
 	{                                                        \
@@ -665,10 +564,6 @@ int main(void)
 		PAIR(a_transports_descriptors_are_those_it_needs),
 		PAIR(a_transports_sockets_are_reported),
 		PAIR(a_pair_shares_nothing),
-		cmocka_unit_test_setup_teardown(control_thread_dies_of_a_denied_call, start_double,
-						end_double),
-		cmocka_unit_test_setup_teardown(worker_dies_of_a_denied_call, start_double,
-						end_double),
 	};
 
 	if (getenv("AIRLOCK_SANITIZE") && *getenv("AIRLOCK_SANITIZE")) {

@@ -49,6 +49,17 @@ const char *program_path(const char *name, char *path, size_t room)
 	return path;
 }
 
+const char *program_policies(char *path, size_t room)
+{
+	const char *dir = getenv("AIRLOCK_POLICY_DIR"), *bin = getenv("AIRLOCK_BIN");
+
+	if (dir)
+		snprintf(path, room, "%s", dir);
+	else
+		snprintf(path, room, "%s/../share/airlock/policy", bin ? bin : "build/bin");
+	return path;
+}
+
 /* In the child: exactly the standard descriptors and those to inherit, at fixed numbers. */
 static void place_fds(const struct program *p, const struct program_start *start, int ready)
 {

@@ -23,6 +23,8 @@ struct program {
 
 /* Where the programs under test lie: $AIRLOCK_BIN, else build/bin. */
 const char *program_path(const char *name, char *path, size_t room);
+/* The directory of the policies and compiled filters that belong to them. */
+const char *program_policies(char *path, size_t room);
 
 struct program_start {
 	const char *args[PROGRAM_ARGS_MAX]; /* args[0]: name or path; NULL ends them */

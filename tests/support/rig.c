@@ -103,6 +103,38 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
 		n = add(start, n, *options);
 }
 
+static void copy_program(const struct rig *rig, const char *from, const char *name)
+{
+	char command[512];
+
+	assert_true(strlen(from) < 256);
+	snprintf(command, sizeof(command), "cp %.256s %s/%s", from, rig->dir, name);
+	assert_ok(system(command));
+}
+
+void rig_prepare_double(struct rig *rig, struct program_start *start, const char *name,
+			const char *const *options)
+{
+	static char broker[64], policies[300];
+	char path[256];
+	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
+	size_t last = 0;
+
+	rig_prepare(rig, start, options);
+	assert_in_range(n, 1, (ssize_t)(sizeof(path) - strlen(name) - 2));
+	path[n] = '\0';
+	strcpy(strrchr(path, '/') + 1, name);
+	copy_program(rig, path, "airlock-device");
+	copy_program(rig, program_path("airlock-broker", path, sizeof(path)), "airlock-broker");
+	snprintf(broker, sizeof(broker), "%s/airlock-broker", rig->dir);
+	start->args[0] = broker;
+	while (start->args[last])
+		last++;
+	snprintf(policies, sizeof(policies), "--policy-dir=%s",
+		 program_policies(path, sizeof(path)));
+	add(start, last, policies);
+}
+
 /* What the broker holds while nobody is served; its spare device needs a moment to settle. */
 static void note_baseline(struct rig *rig)
 {
@@ -158,6 +190,13 @@ void rig_start(struct rig *rig, const char *const *options)
 
 static void remove_files(const struct rig *rig)
 {
+	static const char *const doubles[] = { "airlock-broker", "airlock-device" };
+	char path[96];
+
+	for (size_t i = 0; i < ARRAY_SIZE(doubles); i++) {
+		snprintf(path, sizeof(path), "%s/%s", rig->dir, doubles[i]);
+		unlink(path);
+	}
 	unlink(rig->report);
 	unlink(rig->socket);
 	unlink(rig->control);

@@ -42,6 +42,10 @@ int rig_run(const char *name, const struct CMUnitTest *tests, size_t n);
 /* The directory, and the arguments of a broker with a socket in it, then `options` (ended by NULL).
  */
 void rig_prepare(struct rig *rig, struct program_start *start, const char *const *options);
+/* As rig_prepare(), for a copy of the broker that finds the program `name`, which lies beside this
+ * test, in the place of airlock-device. */
+void rig_prepare_double(struct rig *rig, struct program_start *start, const char *name,
+			const char *const *options);
 /* Starts what was prepared and waits until it serves. */
 void rig_launch(struct rig *rig, const struct program_start *start);
 /* The same for VMMs that speak vfio-user: nothing but the socket's option is another. */
