@@ -21,6 +21,8 @@
 #include "broker/guard.h"
 #include "broker/layer.h"
 #include "broker/listen.h"
+#include "lib/cpus.h"
+#include "lib/option.h"
 #include "lib/util.h"
 
 #define WHY_MAX		160
@@ -295,10 +297,28 @@ static int set_coalesce(struct config *config, const char *value, char why[WHY_M
 	return config->no_coalesce || !strcmp(value, "on") ? 0 : refuse(why, "give on or off");
 }
 
-static int not_built(struct config *config, const char *value, char why[WHY_MAX])
+static int set_poll_us(struct config *config, const char *value, char why[WHY_MAX])
 {
-	(void)config, (void)value;
-	return refuse(why, "is not built yet; leave it out");
+	unsigned long n = 0;
+	int error = number(value, 10, 0, OPTION_POLL_US_MAX, &n, why);
+
+	config->poll_us = (unsigned)n;
+	return error;
+}
+
+static int set_affinity(struct config *config, const char *value, char why[WHY_MAX])
+{
+	uint16_t cpus[CHANNEL_PAIRS_MAX];
+	int bad;
+
+	if (strlen(value) > CONFIG_AFFINITY_MAX)
+		return refuse(why, "give at most %d characters", CONFIG_AFFINITY_MAX);
+	config->affinity = value;
+	if (cpus_parse(value, cpus, ARRAY_SIZE(cpus), &bad) > 0)
+		return 0;
+	if (bad >= 0)
+		return refuse(why, "CPU %d is none that this program may run on", bad);
+	return refuse(why, "give CPUs such as 0,2-5");
 }
 
 /* ---- the table ---- */
@@ -337,11 +357,11 @@ static struct option_row {
 	{ "require-sealed", NULL, set_require_sealed, "refuse guest memory that could shrink" },
 	{ "guard", "LIST", set_guard, "drop frames sent under another address: mac, arp" },
 	{ "coalesce", "on|off", set_coalesce, "join frames that the guest sends (on)" },
+	{ "poll-us", "N", set_poll_us, "how long workers poll after work (0)" },
+	{ "affinity", "LIST", set_affinity, "CPUs of the workers, such as 0,2-5" },
 	{ "print-capabilities", NULL, NULL, "QEMU's JSON object about this program" },
 	{ "help", NULL, NULL, "this" },
 	{ "version", NULL, NULL, "the version" },
-	{ "poll-us", "N", not_built, NULL },
-	{ "affinity", "LIST", not_built, NULL },
 };
 static_assert(ARRAY_SIZE(rows) < ':', "getopt's ':' and '?' are no rows");
 

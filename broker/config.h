@@ -14,6 +14,7 @@
 #include "lib/log.h"
 
 #define CONFIG_QUEUE_SIZE_MAX 32768
+#define CONFIG_AFFINITY_MAX   200 /* characters */
 
 struct config {
 	const char *socket_path; /* NULL when fd is given */
@@ -34,7 +35,9 @@ struct config {
 	bool once;
 	bool require_sealed;
 	bool no_coalesce;
-	int ready_fd; /* -1 none */
+	unsigned poll_us;
+	const char *affinity; /* NULL: any CPU */
+	int ready_fd;	      /* -1 none */
 	enum log_level log_level;
 };
 

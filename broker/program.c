@@ -82,6 +82,10 @@ void program_arguments(struct program *program, const struct config *config, uns
 		word_add(program, "--require-sealed");
 	if (config->no_coalesce)
 		word_add(program, "--coalesce=off");
+	if (config->poll_us)
+		word_add(program, "--poll-us=%u", config->poll_us);
+	if (config->affinity)
+		word_add(program, "--affinity=%s", config->affinity);
 }
 
 void program_transport(struct program *program, const struct config *config)

@@ -8,7 +8,7 @@
 #include "broker/config.h"
 
 #define PROGRAM_WORDS	 12
-#define PROGRAM_WORD_MAX 48
+#define PROGRAM_WORD_MAX 224
 
 struct program {
 	int fd;				     /* owned; O_PATH */

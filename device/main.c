@@ -102,6 +102,8 @@ static void workers_start(unsigned short filter_len)
 	for (unsigned int i = 0; i < options.net.pairs; i++) {
 		workers[i].filter = filter_len ? filters[FILTER_WORKER] : NULL;
 		workers[i].filter_len = filter_len;
+		workers[i].poll_ns = options.poll_us * INT64_C(1000);
+		workers[i].cpu = options.ncpus ? options.cpus[i % options.ncpus] : -1;
 		prctl(PR_SET_NAME, "airlock-worker"); /* inherited: the thread has no prctl */
 		must(STEP_THREAD, worker_start(&workers[i], i, answers));
 	}

@@ -514,7 +514,7 @@ int net_rx_run(struct pair *p)
 			/* Without buffers only the driver can bring us on; otherwise only the TAP.
 			 */
 			p->rx_starved |= p->rx.held_len != 0;
-			if (!p->rx_starved || rx_missing(p) || !ring_arm(&q->ring))
+			if (!p->rx_starved || p->watched || rx_missing(p) || !ring_arm(&q->ring))
 				break;
 		}
 		if (++n % RX_FLUSH == 0)

@@ -130,7 +130,7 @@ int net_tx_run(struct pair *p)
 	q->ring.work = 0;
 	while (n < TX_BUDGET && q->ring.work < PAIR_WORK) {
 		rc = p->coalesce.kinds ? coalesce_one(p) : tx_one(p);
-		if (rc < 0 || (!rc && !ring_arm(&q->ring)))
+		if (rc < 0 || (!rc && (p->watched || !ring_arm(&q->ring))))
 			break;
 		if (rc && ++n % TX_FLUSH == 0)
 			queue_flush(q);

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/cpus.h"
 #include "lib/log.h"
 #include "lib/option.h"
 #include "lib/tun.h"
@@ -31,6 +32,8 @@ enum {
 	OPT_MAC,
 	OPT_SEALED,
 	OPT_COALESCE,
+	OPT_POLL,
+	OPT_AFFINITY,
 	OPT_DEGRADED
 };
 
@@ -45,6 +48,8 @@ static const struct option long_options[] = {
 	{ "mac", required_argument, NULL, OPT_MAC },
 	{ "require-sealed", no_argument, NULL, OPT_SEALED },
 	{ "coalesce", required_argument, NULL, OPT_COALESCE },
+	{ "poll-us", required_argument, NULL, OPT_POLL },
+	{ "affinity", required_argument, NULL, OPT_AFFINITY },
 	{ "allow-degraded", required_argument, NULL, OPT_DEGRADED },
 	{ "help", no_argument, NULL, 'h' },
 	{ "version", no_argument, NULL, 'V' },
@@ -65,6 +70,8 @@ static void help(void)
 	     "  --mac=MAC           address offered to the guest\n"
 	     "  --require-sealed    refuse guest memory that its owner could shrink\n"
 	     "  --coalesce=on|off   join transmitted frames of a flow into GSO frames (on)\n"
+	     "  --poll-us=N         look on for so long after work before sleeping (0)\n"
+	     "  --affinity=LIST     CPUs of the workers, by turns\n"
 	     "  --allow-degraded=NAME,...  go on without: seccomp, landlock\n"
 	     "  --help, --version\n"
 	     "\n"
@@ -85,6 +92,17 @@ static void filter(struct options *o, const char *text)
 		return;
 	}
 	die(2, "--filter-fd=%s: give control:N or worker:N", text);
+}
+
+static void affinity(struct options *o, const char *text)
+{
+	int bad, n = cpus_parse(text, o->cpus, ARRAY_SIZE(o->cpus), &bad);
+
+	if (n < 0 && bad >= 0)
+		die(2, "--affinity=%s: CPU %d is none that this process may run on", text, bad);
+	if (n < 0)
+		die(2, "--affinity=%s: give CPUs such as 0,2-5", text);
+	o->ncpus = (unsigned int)n;
 }
 
 static void option_take(struct options *o, int c)
@@ -123,6 +141,12 @@ static void option_take(struct options *o, int c)
 		break;
 	case OPT_COALESCE:
 		o->coalesce = option_switch("coalesce", optarg);
+		break;
+	case OPT_POLL:
+		o->poll_us = (unsigned int)option_number("poll-us", optarg, 0, OPTION_POLL_US_MAX);
+		break;
+	case OPT_AFFINITY:
+		affinity(o, optarg);
 		break;
 	case OPT_DEGRADED:
 		option_degraded(optarg, &o->without_seccomp, &o->without_landlock);

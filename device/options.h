@@ -23,6 +23,9 @@ struct options {
 	int filters[FILTER_ROLES];
 	bool require_sealed;
 	bool coalesce;
+	unsigned int poll_us;			/* how long workers look on after work */
+	uint16_t cpus[CHANNEL_PAIRS_MAX];	/* of the workers, by turns */
+	unsigned int ncpus;			/* 0: any */
 	bool without_seccomp, without_landlock; /* named in --allow-degraded */
 };
 

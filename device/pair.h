@@ -87,6 +87,7 @@ struct pair {
 	uint64_t features;
 	unsigned int hdr_len;
 	struct queue queues[2];
+	bool watched;	 /* looked at again at once: its rings need not ask for notifications */
 	bool rx_starved; /* no buffer posted: the TAP need not be polled */
 	bool tx_blocked; /* the TAP takes nothing now: its POLLOUT is awaited */
 	bool tap_away;	 /* its queue is detached or its interface gone: tried again after... */

@@ -8,12 +8,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "device/guest.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "seccomp/install.h"
@@ -356,12 +358,45 @@ static void worker_wait(struct worker *w, bool busy)
 		worker_obey(w);
 }
 
+/* Is it too soon to sleep? After work frames are mostly followed by others, and neither the
+ * driver's notification nor our wake-up is needed for those that come while we look. The turn
+ * before sleep asks for notifications again. */
+static bool worker_watches(struct worker *w)
+{
+	struct pair *p = &w->pair;
+	uint64_t turns = p->queues[PAIR_RX].stats.batches + p->queues[PAIR_TX].stats.batches;
+	bool watched = p->watched;
+	int64_t now;
+
+	if (!w->poll_ns)
+		return false;
+	now = clock_ns();
+	if (turns != w->turns)
+		w->poll_end = now + w->poll_ns;
+	w->turns = turns;
+	p->watched = now < w->poll_end;
+	return watched || p->watched;
+}
+
+static int worker_settle(const struct worker *w)
+{
+	cpu_set_t set;
+
+	if (w->cpu < 0)
+		return 0;
+	CPU_ZERO(&set);
+	CPU_SET(w->cpu, &set);
+	return sched_setaffinity(0, sizeof(set), &set) < 0 ? -errno : 0;
+}
+
 static void *worker_main(void *arg)
 {
 	static _Thread_local struct memory_guard guard;
 	struct worker *w = arg;
-	int rc = w->filter ? install_set(w->filter, w->filter_len) : 0;
+	int rc = worker_settle(w);
 
+	if (!rc && w->filter)
+		rc = install_set(w->filter, w->filter_len);
 	memory_guard = &guard;
 	/* Release: pairs with the acquire of the control thread, which serves only once all are
 	 * sealed. */
@@ -371,6 +406,7 @@ static void *worker_main(void *arg)
 		worker_wait(w, busy);
 		busy = worker_turn(w, PAIR_RX, net_rx_run);
 		busy |= worker_turn(w, PAIR_TX, net_tx_run);
+		busy |= worker_watches(w);
 	}
 	return NULL;
 }

@@ -47,6 +47,10 @@ struct worker {
 	struct mailbox box;
 	struct worker_command command;
 	struct pair pair;
+	int64_t poll_ns;  /* how long it looks on after its last work before it sleeps */
+	int64_t poll_end; /* by clock_ns() */
+	uint64_t turns;	  /* that moved frames, of both rings, when last looked */
+	int cpu;	  /* to run on; -1 any */
 	const struct sock_filter *filter; /* its own, to install before it serves; NULL: degraded */
 	unsigned short filter_len;
 	atomic_int sealed;    /* 0 not yet, 1 the filter is on, -errno it failed */
@@ -54,8 +58,8 @@ struct worker {
 				 0 none */
 };
 
-/* Creates the thread, which installs its filter, reports in `sealed` and waits for commands.
- * answer_fd: mailbox.h. */
+/* Creates the thread, which goes to its CPU, installs its filter, reports in `sealed` and waits for
+ * commands. answer_fd: mailbox.h. */
 int worker_start(struct worker *w, unsigned int index, int answer_fd);
 /* All but the thread: for a ring that the control thread serves itself, by the functions below. */
 int worker_init(struct worker *w, unsigned int index, int answer_fd);

@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define OPTION_POLL_US_MAX 1000000 /* of --poll-us: above what anybody wants */
+
 unsigned long option_number(const char *option, const char *text, unsigned long min,
 			    unsigned long max);
 /* An open descriptor above the standard ones. */

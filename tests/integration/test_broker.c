@@ -117,8 +117,8 @@ static const struct usage {
 	{ "--vfio-user-socket=/no/such/directory/s", "--socket-path", 2 },
 	{ "--guard=mac,ip", NULL, 2 },
 	{ "--coalesce=yes", NULL, 2 },
-	{ "--poll-us=5", NULL, 2 },
-	{ "--affinity=0", NULL, 2 },
+	{ "--poll-us=ever", NULL, 2 },
+	{ "--affinity=5000", NULL, 2 },
 	{ "--client", "--socket-path", 2 },
 };
 

@@ -32,13 +32,16 @@ static void test_arguments(void **state)
 					    "--queue-size=32768", "--mtu=65521",
 					    "--mac=fe:ff:00:10:0a:ff", NULL });
 	config.require_sealed = config.no_coalesce = true;
+	config.poll_us = 1000000;
+	config.affinity = "0-3,8";
 	/* What may be missing is not missing: the nursery says what is. */
 	config.allowed =
 		LAYER_BIT(LAYER_LANDLOCK) | LAYER_BIT(LAYER_SECCOMP) | LAYER_BIT(LAYER_NET);
 	program_arguments(&program, &config, 1500); /* anew, and with all there can be */
 	assert_words((const char *const[]){
 		"airlock-device", "--queue-pairs=128", "--queue-size=32768", "--mtu=1500",
-		"--mac=fe:ff:00:10:0a:ff", "--require-sealed", "--coalesce=off", NULL });
+		"--mac=fe:ff:00:10:0a:ff", "--require-sealed", "--coalesce=off",
+		"--poll-us=1000000", "--affinity=0-3,8", NULL });
 }
 
 static void test_arguments_of_a_transport(void **state)

@@ -133,11 +133,16 @@ static void with_a_channel(void **state)
 	assert_int_equal(1024, parsed.net.queue_size);
 	assert_int_equal(1500, parsed.net.mtu);
 	assert_true(parsed.coalesce);
+	assert_int_equal(0, parsed.poll_us);
+	assert_int_equal(0, parsed.ncpus);
 	assert_false(parsed.require_sealed || parsed.without_seccomp || parsed.without_landlock);
 
 	assert_int_equal(0, PARSE("--channel-fd", "10", FILTERS, "--queue-pairs=128",
 				  "--queue-size=32768", "--mtu=9000", "--mac=02:00:5e:AB:cd:ef",
-				  "--require-sealed", "--coalesce=off"));
+				  "--require-sealed", "--coalesce=off", "--poll-us=50",
+				  "--affinity=0,0"));
+	assert_int_equal(50, parsed.poll_us);
+	assert_int_equal(2, parsed.ncpus);
 	assert_int_equal(128, parsed.net.pairs);
 	assert_int_equal(32768, parsed.net.queue_size);
 	assert_int_equal(9000, parsed.net.mtu);
@@ -204,6 +209,9 @@ static void mistakes(void **state)
 		{ { "--channel-fd=10", FILTERS, "--allow-degraded=seccomp,,user" },
 		  "--allow-degraded=" },
 		{ { "--channel-fd=10", FILTERS, "--coalesce=1" }, "--coalesce=1" },
+		{ { "--channel-fd=10", FILTERS, "--poll-us=1000001" }, "--poll-us=1000001" },
+		{ { "--channel-fd=10", FILTERS, "--affinity=0-" }, "--affinity=0-" },
+		{ { "--channel-fd=10", FILTERS, "--affinity=1023" }, "CPU 1023" },
 		{ { "--channel-fd=10", FILTERS, "more" }, "more" },
 		{ { "--channel-fd=10", FILTERS, "--socket-path=/x" }, "--socket-path" },
 	};

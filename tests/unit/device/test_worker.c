@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <time.h>
 
@@ -65,6 +66,7 @@ static int set_up(void **state)
 	stage_open(SIZE, 0, FEATURES);
 	if (answers < 0) { /* one thread serves every test: it never ends */
 		answers = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		worker.cpu = -1;
 		assert_int_equal(0, worker_start(&worker, 0, answers));
 		assert_true(readable(answers, 2000));
 		fd_drain(answers);
@@ -596,6 +598,54 @@ static void guest_that_races(void **state)
 	exchange(0);
 }
 
+/* After work the ring is watched: what comes needs no kick. Then it asks for kicks again. */
+static void watches_after_work(void **state)
+{
+	const struct ring_stats *s = &worker.pair.queues[TX].stats;
+	uint64_t kicked = s->kicks;
+
+	(void)state;
+	command(WORKER_STOP, TX);
+	worker.poll_ns = 300000000;
+	start(TX, 0);
+	transmit(0, 100, 1);
+	fd_signal(kicks[TX]);
+	expect_at_host(100, 1);
+	for (uint16_t i = 1; i < 20; i++) {
+		transmit(i, 100, (uint8_t)i);
+		expect_at_host(100, (uint8_t)i);
+	}
+	assert_in_range(__atomic_load_n(&s->kicks, __ATOMIC_RELAXED) - kicked, 0, 1);
+	usleep(600000);
+	worker.poll_ns = 0;
+	assert_int_equal(0, stage.driver[TX].used->flags); /* the kick that it asks for */
+	transmit(20, 100, 20);
+	assert_false(readable(stage.wire, 50));
+	fd_signal(kicks[TX]);
+	expect_at_host(100, 20);
+}
+
+static void goes_to_its_cpu(void **state)
+{
+	static struct worker other; /* its thread never ends */
+	cpu_set_t set, own;
+	int last = -1;
+
+	(void)state;
+	assert_int_equal(0, sched_getaffinity(0, sizeof(own), &own));
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		if (CPU_ISSET(i, &own))
+			last = i;
+	other.cpu = last;
+	assert_int_equal(0, worker_start(&other, 0, answers));
+	while (!atomic_load(&other.sealed))
+		usleep(1000);
+	assert_int_equal(1, atomic_load(&other.sealed));
+	assert_int_equal(0, pthread_getaffinity_np(other.thread, sizeof(set), &set));
+	assert_int_equal(1, CPU_COUNT(&set));
+	assert_true(CPU_ISSET(last, &set));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -618,6 +668,8 @@ int main(void)
 		TEST(tap_that_is_gone_costs_little),
 		TEST(full_tap_is_waited_for),
 		TEST(announces),
+		TEST(watches_after_work),
+		TEST(goes_to_its_cpu),
 		TEST(guest_that_races),
 	};
 
