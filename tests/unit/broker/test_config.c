@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#define WORDS 8
+#define WORDS 16
 
 static struct config_program program = {
 	.name = "airlock-broker", .usage = "Usage: line\n", .page = "page(8)", .supervises = true
@@ -31,8 +31,10 @@ static enum config_outcome parse(const char *const *words)
 	int argc = 1, out, errors;
 	size_t n;
 
-	for (; words[argc - 1]; argc++)
+	for (; words[argc - 1]; argc++) {
+		assert_true(argc <= WORDS);
 		argv[argc] = (char *)words[argc - 1];
+	}
 	fflush(stdout);
 	out = dup(STDOUT_FILENO);
 	errors = dup(STDERR_FILENO);
