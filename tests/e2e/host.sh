@@ -13,11 +13,13 @@ flow=$AIRLOCK_BUILD/obj/tests/e2e/flow
 
 say() { printf '%s\n' "$*" >&2; }
 
-# start_broker OPTION...: returns once it serves. Its process is $broker, its messages are in $run/broker.log.
+# start_broker OPTION...: returns once it serves on $run/net.sock, vhost-user or what $protocol says. Its process is
+# $broker, its messages are in $run/broker.log.
 start_broker() {
-	local word=
+	local word='' option=--socket-path
+	[ "${protocol:-vhost-user}" != vfio-user ] || option=--vfio-user-socket
 	mkfifo "$run/ready.$$" && exec 8<>"$run/ready.$$" && rm "$run/ready.$$"
-	"$AIRLOCK_BIN/airlock-broker" --socket-path="$run/net.sock" --tap=guest0 --address="$host/24" --address="$host6/64" \
+	"$AIRLOCK_BIN/airlock-broker" "$option=$run/net.sock" --tap=guest0 --address="$host/24" --address="$host6/64" \
 		--mac="$mac" --control="$run/control.sock" --sandbox-report="$run/report.json" --ready-fd=8 "$@" \
 		>"$run/broker.log" 2>&1 &
 	# shellcheck disable=SC2034 # for the script that sources this
