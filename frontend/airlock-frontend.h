@@ -121,6 +121,9 @@ int airlock_memory_remove(struct airlock_transport *t, uint64_t address, uint64_
 
 /* The eventfd that raises an MSI-X vector, copied; -1: none. Interrupts then bypass the library. */
 int airlock_vector(struct airlock_transport *t, unsigned int vector, int fd);
+/* Signals a vector's eventfd as the device would, for a VMM that tries its wiring; none: nothing.
+ */
+void airlock_trigger(struct airlock_transport *t, unsigned int vector);
 /* The eventfd (borrowed) that a write at *offset of BAR0 (of *value, where not -1) signals. */
 int airlock_doorbell(const struct airlock_transport *t, unsigned int queue, uint64_t *offset,
 		     int64_t *value);

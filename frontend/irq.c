@@ -109,6 +109,19 @@ static int mask(struct irq *q, const struct vfu_irq_set *set, bool on)
 	return 0;
 }
 
+/* The client tries its own wiring: as the device would, but nothing is remembered of it. */
+static void trigger(const struct irq *q, struct airlock_transport *t, const struct vfu_irq_set *set)
+{
+	for (uint32_t i = 0; i < set->count; i++) {
+		if ((set->flags & DATA_BOOL) && !set->data[i])
+			continue;
+		if (set->index == IRQ_MSIX)
+			airlock_trigger(t, set->start + i);
+		else if (q->intx >= 0 && !q->masked)
+			fd_signal(q->intx);
+	}
+}
+
 void irq_clear(struct irq *q, struct airlock_transport *t)
 {
 	for (unsigned int v = 0; v < q->vectors; v++)
@@ -142,9 +155,12 @@ int irq_set(struct irq *q, struct airlock_transport *t, const struct vfu_irq_set
 			disable(q, t, set->index);
 		return data == DATA_NONE ? 0 : -EINVAL;
 	}
+	/* An eventfd to unmask by ("resample") is for level interrupts without a trap: those of
+	 * MSI-X have no level, and nobody is in a hurry with INTx. */
 	if (action != ACTION_TRIGGER)
 		return data == DATA_EVENTFD ? -ENOTSUP : mask(q, set, action == ACTION_MASK);
 	if (data == DATA_EVENTFD)
 		return set_eventfds(q, t, set, fds, nfds);
-	return -ENOTSUP; /* interrupts of the client's own making */
+	trigger(q, t, set);
+	return 0;
 }

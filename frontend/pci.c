@@ -13,6 +13,7 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 #include "lib/virtio.h"
 
@@ -123,6 +124,14 @@ int pci_vector(struct pci *p, unsigned int vector, int fd)
 		core_reroute_vector(&p->core, vector);
 	line_update(p);
 	return 0;
+}
+
+void pci_trigger(struct pci *p, unsigned int vector)
+{
+	int fd = msix_route(&p->msix, vector);
+
+	if (fd >= 0)
+		fd_signal(fd);
 }
 
 /* ---- common configuration */

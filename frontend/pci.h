@@ -23,6 +23,8 @@ void pci_init(struct pci *p);
 void pci_close(struct pci *p);
 /* Takes over fd. -EINVAL: no such vector. */
 int pci_vector(struct pci *p, unsigned int vector, int fd);
+/* Signals it, where it has an eventfd that is not masked. */
+void pci_trigger(struct pci *p, unsigned int vector);
 /* Bits of the configuration space were restored: what follows from them. */
 void pci_refresh(struct pci *p);
 

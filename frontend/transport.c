@@ -224,6 +224,14 @@ int airlock_vector(struct airlock_transport *t, unsigned int vector, int fd)
 	return rc;
 }
 
+void airlock_trigger(struct airlock_transport *t, unsigned int vector)
+{
+	lock(t);
+	if (pci_of(t))
+		pci_trigger(&t->pci, vector);
+	unlock(t);
+}
+
 int airlock_doorbell(const struct airlock_transport *t, unsigned int queue, uint64_t *offset,
 		     int64_t *value)
 {

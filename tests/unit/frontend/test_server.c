@@ -585,6 +585,60 @@ static void interrupts_that_are_refused(void **state)
 	fd_close_all(fds, ARRAY_SIZE(fds));
 }
 
+/* A client that tries its own wiring. */
+static void interrupts_of_the_clients_own(void **state)
+{
+	static const struct {
+		uint32_t flags, start, count;
+		uint8_t bools[3];
+		bool rings[3];
+	} rows[] = {
+		{ 0x21, 0, 3, { 0 }, { true, true, false } }, /* the third has no eventfd */
+		{ 0x21, 1, 1, { 0 }, { false, true, false } },
+		{ 0x22, 0, 3, { 0, 1, 1 }, { false, true, false } },
+		{ 0x22, 0, 2, { 1, 0 }, { true, false, false } },
+		{ 0x22, 0, 3, { 0, 0, 0 }, { false, false, false } },
+	};
+	int fds[3];
+
+	(void)state;
+	hello();
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	assert_int_equal(0, set_irqs(IRQ_MSIX, 0x24, 0, 2, fds, 2));
+	assert_int_equal(0, set_irqs(IRQ_INTX, 0x24, 0, 1, &fds[2], 1));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct vfu_irq_set set = { .argsz = sizeof(set),
+						 .flags = rows[i].flags,
+						 .index = IRQ_MSIX,
+						 .start = rows[i].start,
+						 .count = rows[i].count };
+
+		assert_int_equal(0, ask(VFU_SET_IRQS, joined(&set, sizeof(set), rows[i].bools, 3),
+					sizeof(set) + 3, NULL, 0));
+		for (size_t k = 0; k < ARRAY_SIZE(fds); k++) {
+			struct pollfd p = { .fd = fds[k], .events = POLLIN };
+
+			assert_int_equal(rows[i].rings[k], poll(&p, 1, 0));
+			fd_drain(fds[k]);
+		}
+	}
+	/* INTx is level: it rings when it is not masked, and stays as it was. */
+	for (int masked = 0; masked < 2; masked++) {
+		struct pollfd p = { .fd = fds[2], .events = POLLIN };
+
+		assert_int_equal(0, set_irqs(IRQ_INTX, 0x21, 0, 1, NULL, 0));
+		assert_int_equal(!masked, poll(&p, 1, 0));
+		fd_drain(fds[2]);
+		assert_int_equal(0, set_irqs(IRQ_INTX, 0x09, 0, 1, NULL, 0));
+	}
+	/* To be told of masks, or to unmask by an eventfd, is not offered. */
+	assert_int_equal(ENOTSUP, set_irqs(IRQ_INTX, 0x14, 0, 1, &fds[2], 1));
+	assert_int_equal(ENOTSUP, set_irqs(IRQ_MSIX, 0x14, 0, 1, &fds[2], 1));
+	assert_int_equal(ENOTSUP, set_irqs(IRQ_MSIX, 0x0c, 0, 1, &fds[2], 1));
+	fd_close_all(fds, ARRAY_SIZE(fds));
+}
+
 static void intx_masks_itself(void **state)
 {
 	int line = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -771,7 +825,13 @@ static void a_state_travels(void **state)
 	assert_int_equal(0, feature(1 | GET, 0, false));
 	assert_int_equal(1, reply.payload[sizeof(struct vfu_feature)]);
 	assert_int_equal(0, feature(2 | PROBE | GET | SET, 0, false));
-	assert_int_equal(ENOTSUP, feature(6 | PROBE | SET, 0, false));
+	/* No log of what is written: it is asked for, and refused, before it is begun. */
+	for (uint32_t logging = 6; logging <= 8; logging++) {
+		assert_int_equal(ENOTSUP, feature(logging | PROBE, 0, false));
+		assert_int_equal(ENOTSUP, feature(logging | PROBE | SET, 0, false));
+		assert_int_equal(ENOTSUP, feature(logging | SET, 0, true));
+		assert_int_equal(ENOTSUP, feature(logging | GET, 0, false));
+	}
 	run();
 	b.backend.stop_at = 1234;
 	assert_int_equal(EINVAL, feature(2 | SET, 0, true));
@@ -839,6 +899,7 @@ int main(void)
 		TEST(memory_that_is_refused),
 		TEST(vectors_go_to_the_back_end),
 		TEST(interrupts_that_are_refused),
+		TEST(interrupts_of_the_clients_own),
 		TEST(intx_masks_itself),
 		TEST(doorbells_bypass_the_server),
 		TEST(a_status_write_waits_and_the_next_message_with_it),
