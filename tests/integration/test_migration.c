@@ -1,7 +1,8 @@
 /*
  * What a migration needs of the device: a log that has exactly the pages it wrote, switched on and
  * off under traffic, and a state that goes on in another process where it was left, without a frame
- * lost or repeated. Over both ring formats.
+ * lost or repeated, and with everything that the guest said on its control queue. Over both ring
+ * formats.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 
 #include "lib/fd.h"
 #include "lib/util.h"
+#include "tests/support/control.h"
 #include "tests/support/rig.h"
 
 #define MERGE  BIT(VIRTIO_NET_F_MRG_RXBUF)
@@ -22,15 +24,18 @@
 #define PAGE   4096ull
 #define RX     0
 #define TX     1
+#define SAID   (CONTROL_BITS | BIT(NET_F_HASH) | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE))
 
 static struct rig rig;
 static struct guest guest;
+static struct control control; /* where one is open */
 static uint8_t frame[FRAME_MAX], received[FRAME_MAX];
 
 static int start(void **state)
 {
 	(void)state;
 	guest_blank(&guest);
+	control = (struct control){ .ring = { .kick = -1, .call = -1, .err = -1 } };
 	rig_start(&rig, (const char *[]){ "--mtu=9000", NULL });
 	return 0;
 }
@@ -38,6 +43,7 @@ static int start(void **state)
 static int end(void **state)
 {
 	(void)state;
+	control_close(&control);
 	guest_close(&guest);
 	rig_abandon(&rig);
 	return 0;
@@ -132,11 +138,13 @@ static void state_load(size_t len)
 static void move(void)
 {
 	uint64_t features = guest.peer.features;
-	uint32_t base[2];
+	uint32_t base[2], control_base = 0;
 	size_t len;
 
 	for (unsigned i = 0; i < 2; i++)
 		assert_ok(guest_ring_stop(&guest, i, &base[i]));
+	if (control.guest)
+		assert_ok(guest_ring_stop(&guest, control.index, &control_base));
 	len = state_save();
 	peer_close(&guest.peer);
 	rig_settled(&rig);
@@ -145,6 +153,8 @@ static void move(void)
 	state_load(len); /* before SET_FEATURES, as QEMU does */
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, features));
 	rings_start(base);
+	if (control.guest)
+		assert_ok(control_configure(&control, control_base));
 }
 
 static void goes_on_in_another_process(void **state)
@@ -188,6 +198,81 @@ static void goes_on_in_another_process(void **state)
 	assert_int_equal(-ETIMEDOUT,
 			 guest_receive(&guest, 0, NULL, received, sizeof(received), 50));
 	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
+/* UDP over IPv4 to this address, with a VLAN tag unless 0: does the guest get it? */
+static bool arrives(uint8_t last, unsigned vlan)
+{
+	static const uint8_t ip[] = { 8, 0,  0x45, 0,	0,   60,  0,   0,   0,	0,  64,	 17, 0,
+				      0, 66, 9,	   149, 187, 161, 142, 100, 80, 10, 234, 6,  230 };
+	const uint8_t head[] = { 2, 0, 0, 0, 0, last, 2, 0, 0, 0, 0, 99 };
+	const uint8_t tag[] = { 0x81, 0, (uint8_t)(vlan >> 8), (uint8_t)vlan };
+	size_t skip = vlan ? sizeof(tag) : 0;
+	int n;
+
+	memset(frame, 0, 100);
+	memcpy(frame, head, sizeof(head));
+	memcpy(frame + 12, tag, skip);
+	memcpy(frame + 12 + skip, ip, sizeof(ip));
+	assert_ok(wire_send(&rig.wire, NULL, frame, 100));
+	n = guest_receive(&guest, 0, NULL, received, sizeof(received), 200);
+	if (n == -ETIMEDOUT)
+		return false;
+	assert_int_equal(100, n);
+	assert_memory_equal(frame, received, 100);
+	return true;
+}
+
+static unsigned status_of_the_card(void)
+{
+	struct vu_config ask = { .offset = 6, .size = 2 };
+	struct vu_message reply;
+
+	assert_ok(peer_ask(&guest.peer, VU_GET_CONFIG, &ask, 12 + 2, &reply));
+	return reply.config.bytes[0];
+}
+
+/* Filters as they were set below, and the hash of Microsoft's first vector. */
+static void as_it_was_said(void)
+{
+	assert_true(arrives(5, 0) && arrives(7, 0) && arrives(5, 42));
+	assert_int_equal(3, guest.report);
+	assert_int_equal(0x51ccc178, guest.hash);
+	assert_false(arrives(9, 0) || arrives(5, 43));
+}
+
+static void what_was_said_moves(void **state)
+{
+	static const uint8_t tables[] = { 1, 0, 0, 0, 2, 0, 0, 0, 0, 7, 0, 0, 0, 0 };
+	static const uint8_t mac[] = { 2, 0, 0, 0, 0, 5 };
+	static const uint8_t hash[] = {
+		0x3f, 0,    0,	  0,	0,    0,    0,	  0,	0,    0,    0,	  0,	40,   0x6d,
+		0x5a, 0x56, 0xda, 0x25, 0x5b, 0x0e, 0xc2, 0x41, 0x67, 0x25, 0x3d, 0x43, 0xa3, 0x8f,
+		0xb0, 0xd0, 0xca, 0x2b, 0xcb, 0xae, 0x7b, 0x30, 0xb4, 0x77, 0xcb, 0x2d, 0xa3, 0x80,
+		0x30, 0xf2, 0x0c, 0x6a, 0x42, 0xb7, 0x3b, 0xbe, 0xac, 0x01, 0xfa,
+	};
+
+	open_without_buffers((uint64_t)(uintptr_t)*state | MERGE | EVENT | SAID);
+	guest.queue[RX].hold = false;
+	guest_refill(&guest, 0);
+	assert_ok(control_open(&control, &guest, 1));
+	assert_int_equal(VIRTIO_NET_OK, control_say8(&control, 0, 0, 0));
+	assert_int_equal(VIRTIO_NET_OK, control_say(&control, 1, 0, tables, sizeof(tables)));
+	assert_int_equal(VIRTIO_NET_OK, control_say(&control, 1, 1, mac, sizeof(mac)));
+	assert_int_equal(VIRTIO_NET_OK, control_say16(&control, 2, 0, 42));
+	assert_int_equal(VIRTIO_NET_OK, control_say(&control, 4, 2, hash, sizeof(hash)));
+	as_it_was_said();
+	for (unsigned round = 0; round < 3; round++) {
+		move();
+		as_it_was_said();
+		/* The device that the guest comes to asks it to say where it is. */
+		assert_int_equal(3, status_of_the_card());
+		assert_int_equal(VIRTIO_NET_OK, control_say(&control, 3, 0, NULL, 0));
+		assert_int_equal(1, status_of_the_card());
+	}
+	rig_close(&rig, &guest);
+	rig_serves(&rig);
 	rig_stop(&rig);
 }
 
@@ -347,6 +432,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		WITH(goes_on_in_another_process, 0),
 		WITH(goes_on_in_another_process, PACKED),
+		WITH(what_was_said_moves, 0),
+		WITH(what_was_said_moves, PACKED),
 		WITH(log_is_exact, 0),
 		WITH(log_is_exact, MERGE | EVENT),
 		WITH(log_is_exact, PACKED),
