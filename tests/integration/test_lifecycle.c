@@ -1,6 +1,6 @@
 /*
  * Rings come and go: the orders in which front-ends set them up, descriptors and memory that change
- * under them, rings that break while others run, several queue pairs.
+ * under them, rings that break while others run, several queue pairs. Over both ring formats.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,18 +14,20 @@
 #include "lib/util.h"
 #include "tests/support/rig.h"
 
-#define MERGE BIT(VIRTIO_NET_F_MRG_RXBUF)
-#define EVENT BIT(VIRTIO_RING_F_EVENT_IDX)
-#define RX    0
-#define TX    1
+#define MERGE  BIT(VIRTIO_NET_F_MRG_RXBUF)
+#define EVENT  BIT(VIRTIO_RING_F_EVENT_IDX)
+#define PACKED BIT(VIRTIO_F_RING_PACKED)
+#define RX     0
+#define TX     1
 
 static struct rig rig;
 static struct guest guest;
+static uint64_t format; /* PACKED, or 0 */
 static uint8_t frame[FRAME_MAX], received[FRAME_MAX];
 
 static int start(void **state)
 {
-	(void)state;
+	format = (uint64_t)(uintptr_t)*state;
 	guest_blank(&guest);
 	rig_start(&rig, (const char *[]){ NULL });
 	return 0;
@@ -33,7 +35,7 @@ static int start(void **state)
 
 static int start_four_pairs(void **state)
 {
-	(void)state;
+	format = (uint64_t)(uintptr_t)*state;
 	guest_blank(&guest);
 	rig_start(&rig, (const char *[]){ "--queue-pairs=4", NULL });
 	return 0;
@@ -76,7 +78,8 @@ static void any_order_sets_up(void **state)
 			uint64_t without = acks ? 0 : BIT(VU_P_REPLY_ACK);
 
 			rig_open(&rig, &guest,
-				 &(struct guest_options){ .order = orders[i],
+				 &(struct guest_options){ .features = format,
+							  .order = orders[i],
 							  .no_protocol = without });
 			rig_exchange(&rig, &guest, 0);
 			rig_close(&rig, &guest);
@@ -88,7 +91,7 @@ static void any_order_sets_up(void **state)
 /* Without PROTOCOL_FEATURES there is no SET_VRING_ENABLE: a ring starts enabled. */
 static void old_front_end_never_enables(void **state)
 {
-	struct guest_options options = { 0 };
+	struct guest_options options = { .features = format };
 
 	(void)state;
 	rig_connect(&rig, &guest.peer);
@@ -98,8 +101,8 @@ static void old_front_end_never_enables(void **state)
 	assert_ok(guest_make_rings(&guest));
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
 	assert_ok(guest_share_memory(&guest));
-	assert_ok(guest_ring_configure(&guest, RX, 0));
-	assert_ok(guest_ring_configure(&guest, TX, 0));
+	assert_ok(guest_ring_configure(&guest, RX, guest.options.base));
+	assert_ok(guest_ring_configure(&guest, TX, guest.options.base));
 	guest_refill(&guest, 0);
 	rig_exchange(&rig, &guest, 0);
 	finish();
@@ -110,7 +113,7 @@ static void call_is_replaced_while_running(void **state)
 	int old;
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	for (int i = 0; i < 50; i++) {
 		rig_exchange(&rig, &guest, 0);
 		for (unsigned ring = RX; ring <= TX; ring++) {
@@ -125,7 +128,7 @@ static void call_is_replaced_while_running(void **state)
 	/* With interrupts wanted and the descriptor new, each side still wakes the other. */
 	old = guest.queue[TX].ring.call;
 	fd_drain(old);
-	guest_split_raw(&guest.queue[TX].ring).avail->flags = 0;
+	guest.queue[TX].ring.format->arm(&guest.queue[TX].ring);
 	frame_pattern(frame, 64, 1);
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
 	guest_kick(&guest, 0);
@@ -134,7 +137,7 @@ static void call_is_replaced_while_running(void **state)
 	wire_drain(&rig.wire);
 	/* None at all: no interrupts any more, traffic all the same. */
 	assert_ok(peer_tell_event(&guest.peer, VU_SET_VRING_CALL, TX, -1));
-	guest_split_raw(&guest.queue[TX].ring).avail->flags = 0;
+	guest.queue[TX].ring.format->arm(&guest.queue[TX].ring);
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
 	guest_kick(&guest, 0);
 	assert_int_equal(64, wire_recv(&rig.wire, NULL, received, sizeof(received)));
@@ -142,14 +145,15 @@ static void call_is_replaced_while_running(void **state)
 	finish();
 }
 
-/* A guest that offers a head that does not exist. */
+/* A guest that offers memory which it does not have. */
 static void break_ring(unsigned index)
 {
-	struct vring v = guest_split_raw(&guest.queue[index].ring);
+	const struct guest_piece nowhere = { UINT64_C(0x7000000000), 76, index == RX };
+	struct guest_ring *r = &guest.queue[index].ring;
 
-	v.avail->ring[v.avail->idx % v.num] = (uint16_t)v.num;
-	__atomic_store_n(&v.avail->idx, v.avail->idx + 1, __ATOMIC_RELEASE);
-	fd_signal(guest.queue[index].ring.kick);
+	assert_ok(guest_ring_post(r, &nowhere, 1, false, 0));
+	guest_ring_kick(r);
+	fd_signal(r->kick);
 }
 
 /* A device need not look at an index before it wants more buffers: makes it want them. */
@@ -169,7 +173,8 @@ static void broken_ring_signals_once_and_alone(void **state)
 		struct guest_ring *r = &guest.queue[broken].ring;
 		uint32_t base;
 
-		rig_open(&rig, &guest, &(struct guest_options){ 0 });
+		rig_open(&rig, &guest,
+			 &(struct guest_options){ .features = format, .slots_per_ring = 200 });
 		rig_exchange(&rig, &guest, 0);
 		break_ring(broken);
 		use_up(r, broken);
@@ -188,9 +193,9 @@ static void broken_ring_signals_once_and_alone(void **state)
 		}
 		/* It stops like any other, and starts afresh. */
 		assert_ok(guest_ring_stop(&guest, broken, &base));
-		guest_ring_start(r, 0);
+		guest_ring_start(r, guest.options.base);
 		memset(guest.queue[broken].busy, 0, sizeof(guest.queue[broken].busy));
-		assert_ok(guest_ring_configure(&guest, broken, 0));
+		assert_ok(guest_ring_configure(&guest, broken, guest.options.base));
 		assert_ok(guest_ring_enable(&guest, broken, true));
 		wire_drain(&rig.wire);
 		guest_refill(&guest, 0);
@@ -206,7 +211,7 @@ static void broken_ring_signals_once_and_alone(void **state)
 static void disabled_transmit_ring_discards(void **state)
 {
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(guest_ring_enable(&guest, TX, false));
 	for (uint32_t i = 0; i < 300; i++) {
@@ -225,7 +230,7 @@ static void disabled_transmit_ring_discards(void **state)
 static void disabled_receive_ring_delivers_nothing(void **state)
 {
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(guest_ring_enable(&guest, RX, false));
 	frame_pattern(frame, 64, 1);
@@ -243,7 +248,7 @@ static void disabled_receive_ring_delivers_nothing(void **state)
 
 static void ring_never_enabled_stays_silent(void **state)
 {
-	struct guest_options options = { 0 };
+	struct guest_options options = { .features = format };
 
 	(void)state;
 	rig_connect(&rig, &guest.peer);
@@ -251,8 +256,8 @@ static void ring_never_enabled_stays_silent(void **state)
 	assert_ok(guest_make_rings(&guest));
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
 	assert_ok(guest_share_memory(&guest));
-	assert_ok(guest_ring_configure(&guest, RX, 0));
-	assert_ok(guest_ring_configure(&guest, TX, 0));
+	assert_ok(guest_ring_configure(&guest, RX, guest.options.base));
+	assert_ok(guest_ring_configure(&guest, TX, guest.options.base));
 	guest_refill(&guest, 0);
 	frame_pattern(frame, 64, 1);
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
@@ -265,17 +270,23 @@ static void ring_never_enabled_stays_silent(void **state)
 	finish();
 }
 
+/* SET_VRING_BASE of a ring that has come to this index, in its first lap. */
+static uint32_t base_at(uint32_t index)
+{
+	return format ? GUEST_PACKED_BASE | index << 16 | index : index;
+}
+
 static void stop_is_idempotent(void **state)
 {
 	uint32_t base;
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ .base = 777 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format, .base = base_at(177) });
 	rig_transmit(&rig, &guest, 0, 64, 0, 10);
 	assert_ok(guest_flush(&guest, 0, 1000));
 	for (int i = 0; i < 3; i++) {
 		assert_ok(guest_ring_stop(&guest, TX, &base));
-		assert_int_equal(787, base);
+		assert_int_equal(base_at(187), base);
 	}
 	assert_ok(guest_ring_configure(&guest, TX, base));
 	rig_exchange(&rig, &guest, 0);
@@ -288,7 +299,7 @@ static void kick_is_replaced_or_refused_while_running(void **state)
 	int fresh = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), rc;
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	rig_exchange(&rig, &guest, 0);
 	rc = peer_tell_event(&guest.peer, VU_SET_VRING_KICK, TX, fresh);
 	assert_true(rc == 0 || rc == PEER_REFUSED);
@@ -308,7 +319,7 @@ static void running_ring_keeps_its_configuration(void **state)
 	struct vu_vring_addr a = { .index = TX };
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	rig_exchange(&rig, &guest, 0);
 	a.desc = guest_uva(&guest.memory, guest.queue[RX].ring.desc);
 	a.avail = guest_uva(&guest.memory, guest.queue[RX].ring.driver);
@@ -324,7 +335,7 @@ static void running_ring_keeps_its_configuration(void **state)
 static void reset_owner_starts_over(void **state)
 {
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ 0 });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format });
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(peer_tell(&guest.peer, VU_RESET_OWNER, NULL, 0, NULL, 0));
 	frame_pattern(frame, 64, 9);
@@ -337,7 +348,7 @@ static void reset_owner_starts_over(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		guest_ring_free(&guest.queue[i].ring);
 	guest_memory_free(&guest.memory);
-	assert_ok(guest_open(&guest, &(struct guest_options){ .features = EVENT }));
+	assert_ok(guest_open(&guest, &(struct guest_options){ .features = format | EVENT }));
 	rig_exchange(&rig, &guest, 0);
 	finish();
 }
@@ -375,7 +386,7 @@ static void send_from(uint64_t gpa, uint32_t number)
 static void memory_comes_and_goes_under_running_rings(void **state)
 {
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ .slots = true });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format, .slots = true });
 	for (uint32_t round = 0; round < 100; round++) {
 		uint64_t gpa = UINT64_C(0x4000000000) + round * 0x10000;
 		int i = guest_memory_add(&guest.memory, gpa, 0x10000, 0x1000, GUEST_SEALED);
@@ -398,7 +409,7 @@ static void removed_memory_breaks_the_ring_that_uses_it(void **state)
 	int i;
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ .slots = true });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format, .slots = true });
 	i = guest_memory_add(&guest.memory, p.gpa, 0x10000, 0, GUEST_SEALED);
 	assert_true(i >= 0);
 	assert_ok(add_region((size_t)i));
@@ -418,7 +429,7 @@ static void changed_table_reaches_running_rings(void **state)
 	int extra;
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ .features = EVENT });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format | EVENT });
 	for (unsigned round = 0; round < 100; round++) {
 		for (unsigned n = 0; n < 20; n++, sent++) {
 			frame_pattern(frame, 300, sent);
@@ -476,7 +487,7 @@ static void one_pair_of_four_gets_every_frame(void **state)
 	bool seen[256] = { false };
 
 	(void)state;
-	rig_open(&rig, &guest, &(struct guest_options){ .features = MERGE });
+	rig_open(&rig, &guest, &(struct guest_options){ .features = format | MERGE });
 	rig_exchange(&rig, &guest, 0);
 	send_flows(256);
 	assert_int_equal(256, receive_flows(0, seen));
@@ -487,7 +498,7 @@ static void four_pairs_share_the_frames(void **state)
 {
 	struct guest_options options = { .pairs = 4,
 					 .ring_size = 256,
-					 .features = MERGE | BIT(VIRTIO_NET_F_MQ) };
+					 .features = format | MERGE | BIT(VIRTIO_NET_F_MQ) };
 	bool seen[256] = { false };
 	unsigned total = 0, used = 0;
 
@@ -511,7 +522,8 @@ static void four_pairs_share_the_frames(void **state)
 /* Pairs switched off by ENABLE give their share to those that stay, and take it back. */
 static void pairs_switched_off_lose_no_frames(void **state)
 {
-	struct guest_options options = { .pairs = 4, .features = MERGE | BIT(VIRTIO_NET_F_MQ) };
+	struct guest_options options = { .pairs = 4,
+					 .features = format | MERGE | BIT(VIRTIO_NET_F_MQ) };
 
 	(void)state;
 	rig_open(&rig, &guest, &options);
@@ -565,8 +577,12 @@ static void config_space_tells_what_was_asked_for(void **state)
 	rig_stop(&rig);
 }
 
-#define TEST(name)	 cmocka_unit_test_setup_teardown(name, start, end)
-#define TEST_PAIRS(name) cmocka_unit_test_setup_teardown(name, start_four_pairs, end)
+#define WITH(name, start, features)                                                   \
+	{                                                                             \
+#name ": " #features, name, start, end, (void *)(uintptr_t)(features) \
+	}
+#define TEST(name)	 WITH(name, start, 0), WITH(name, start, PACKED)
+#define TEST_PAIRS(name) WITH(name, start_four_pairs, 0), WITH(name, start_four_pairs, PACKED)
 
 int main(void)
 {
