@@ -35,7 +35,7 @@ struct coalesce {
  * writes it too. As net_tx_run(), and 0 once the ring is empty and everything is written. */
 int coalesce_one(struct pair *p);
 /* Writes what waits. 0, -EAGAIN: the TAP takes nothing now and the chains are the ring's again, or
- * -EFAULT. */
+ * -ESTALE. */
 int coalesce_flush(struct pair *p);
 /* Gives what waits back to the ring: its memory went away in the middle of a turn. */
 void coalesce_release(struct pair *p);

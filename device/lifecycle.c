@@ -240,7 +240,7 @@ static int ask(struct lifecycle *l, unsigned int ring, enum worker_order order)
 	w->command.inband_kick = l->inband && !v->polled;
 	w->command.inband_call = l->inband && !v->muted;
 	w->command.dirty = l->features & BIT_ULL(VU_F_LOG_ALL) ? l->dirty : NULL;
-	w->command.log = ring_log(l, v);
+	w->command.log[ring % 2] = ring_log(l, v);
 	w->command.features = l->features;
 	l->asked[ring / 2] = true;
 	l->deadline = clock_ms() + ANSWER_MS;
@@ -567,9 +567,13 @@ static void rings_move(struct lifecycle *l)
 		if (v[0].state != RING_RUNNING && v[1].state != RING_RUNNING)
 			continue;
 		/* Areas that are not mapped any more are NULL, and break their ring. */
-		for (unsigned int which = 0; which < 2; which++)
-			ring_areas(l, &v[which], l->memory,
-				   &l->workers[pair].command.config[which]);
+		for (unsigned int which = 0; which < 2; which++) {
+			struct worker_command *c = &l->workers[pair].command;
+
+			ring_areas(l, &v[which], l->memory, &c->config[which]);
+			/* The same area may be at another place of the guest's now. */
+			c->log[which] = ring_log(l, &v[which]);
+		}
 		ask(l, 2 * pair, WORKER_MEMORY);
 	}
 }
@@ -665,7 +669,7 @@ static void break_take(struct lifecycle *l, unsigned int ring)
 
 	if (!error || table[l->vrings[ring].state][RING_BREAK] == IGNORE)
 		return;
-	orders_event(l->orders, error == -EFAULT ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
+	orders_event(l->orders, error == -ESTALE ? EVENT_RING_UNREADABLE : EVENT_RING_BROKEN, ring,
 		     error);
 	l->vrings[ring].state = RING_BROKEN;
 	/* Kicked again without a base, it must not use the same buffers twice. */

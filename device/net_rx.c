@@ -369,8 +369,8 @@ static int rx_error(struct pair *p, int error)
 	case EAGAIN:
 	case EBADFD: /* detached: poll will tell */
 		return 0;
-	case EFAULT:
-		return -EFAULT;
+	case EFAULT: /* not from every TAP: Linux keeps it to itself where the header got through */
+		return -ESTALE;
 	case EIO: /* an interface that is down, or on its way out: poll will tell */
 		stat_add(p->queues[PAIR_RX].stats.dropped_tap, 1);
 		return 0;
@@ -453,8 +453,13 @@ static int rx_read_large(struct pair *p)
 	room = min_of((mergeable(p) ? rx->bytes : rx->chains[rx->chain_first].bytes) - p->hdr_len,
 		      (uint64_t)sizeof(rx->held.bytes));
 	n = rx_readv(p, &hdr, room);
-	if (n < 0)
-		return rx_error(p, errno);
+	if (n < 0) {
+		int error = errno;
+
+		if (error == EFAULT) /* half-way: the kernel does not say how far it came */
+			rx_wrote(p, false, room);
+		return rx_error(p, error);
+	}
 	rx_learn(rx, n);
 	if (!rx_usable(p, n, &hdr)) {
 		/* Its bytes stay in the guest's buffers all the same. */

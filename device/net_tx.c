@@ -30,7 +30,7 @@ int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes
 		p->tx_blocked = true;
 		return -EAGAIN;
 	case EFAULT:
-		return -EFAULT;
+		return -ESTALE;
 	case EINVAL: /* a header the kernel likes less than we do */
 		stat_add(stats->dropped_invalid, frames);
 		return 0;

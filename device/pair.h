@@ -119,7 +119,7 @@ static inline ssize_t tap_write(int tap, const void *buf, size_t len)
 
 /*
  * Moves frames until there is nothing to do or the budget of one turn is used up. 1: more to do; 0:
- * wait for an event; -errno: the ring is broken (-EFAULT: its memory, otherwise what the guest
+ * wait for an event; -errno: the ring is broken (-ESTALE: its memory, otherwise what the guest
  * wrote).
  */
 int net_tx_run(struct pair *p);
@@ -130,7 +130,7 @@ int net_rx_run(struct pair *p);
  * counted; -EINVAL the chain has no place on this ring. */
 int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr);
 /* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
- * counted; -EAGAIN try again later; -EFAULT the guest's memory is not there any more. */
+ * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
 int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 
 /* For net_tx.c and coalesce.c. Takes the header off a chain and checks it: the length of the frame,
@@ -141,7 +141,7 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
  * free. As net_tx_result(). */
 int net_tx_write(struct pair *p, struct net_frame *frame, struct iovec *iov, struct iovec *last);
 /* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
- * counted; -EAGAIN try again later; -EFAULT the guest's memory is not there any more. */
+ * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
 int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 
 /* Sends a RARP from this address, so that switches learn where the guest is now

@@ -112,7 +112,7 @@ static void queue_map(struct worker *w, unsigned int which)
 	if (q->stalled)
 		queue_miss(w, which);
 	else if (rc)
-		queue_break(w, which, rc);
+		queue_break(w, which, -ESTALE); /* its areas are the front-end's to map */
 }
 
 static void pair_restart(struct pair *p, unsigned int which)
@@ -137,7 +137,7 @@ static void queue_update(struct queue *q, const struct worker_command *c, int an
 	q->inband = c->inband_call ? answer_fd : -1;
 	q->inband_kick = c->inband_kick;
 	q->dirty = c->dirty;
-	q->ring.log = c->log;
+	q->ring.log = c->log[c->which];
 }
 
 static void do_start(struct worker *w, struct worker_command *c)
@@ -194,6 +194,7 @@ static void do_memory(struct worker *w, struct worker_command *c)
 		if (which == PAIR_RX)
 			net_rx_release(&w->pair);
 		ring_move(&q->ring, &c->config[which], c->mem);
+		q->ring.log = c->log[which];
 		queue_map(w, which);
 	}
 	c->result = 0;
@@ -217,11 +218,11 @@ static void command_abort(struct worker *w)
 
 		/* Of another memory map, the one that did not follow may be on pages that go. */
 		if ((any->running || any->stalled) && (any == q || c->order == WORKER_MEMORY))
-			queue_break(w, which, -EFAULT);
+			queue_break(w, which, -ESTALE);
 	}
 	q->running = false;
 	c->base = ring_base(&q->ring);
-	c->result = -EFAULT;
+	c->result = -ESTALE;
 	mailbox_answer(&w->box);
 }
 
@@ -238,7 +239,8 @@ bool worker_obey(struct worker *w)
 	memory_guard->mem = w->command.order == WORKER_STOP
 				    ? w->pair.queues[w->command.which].ring.mem
 				    : w->command.mem;
-	memory_guard->dirty = w->command.dirty ? w->command.dirty : w->command.log.dirty;
+	memory_guard->dirty =
+		w->command.dirty ? w->command.dirty : w->command.log[w->command.which].dirty;
 	if (memory_guard_caught()) {
 		memory_guard->mem = NULL;
 		command_abort(w);
@@ -264,7 +266,7 @@ bool worker_turn(struct worker *w, unsigned int which, int (*run)(struct pair *)
 	memory_guard->mem = q->ring.mem;
 	memory_guard->dirty = q->dirty ? q->dirty : q->ring.log.dirty;
 	if (memory_guard_caught())
-		rc = -EFAULT;
+		rc = -ESTALE;
 	else
 		rc = run(&w->pair);
 	memory_guard->mem = NULL;

@@ -19,7 +19,7 @@ enum worker_order {
 			    -errno */
 	WORKER_STOP,	 /* queue `which`; answer: base */
 	WORKER_UPDATE,	 /* queue `which`: fds, enabled and logs */
-	WORKER_MEMORY,	 /* both queues: mem, and areas and IOTLB of config; a queue without areas
+	WORKER_MEMORY,	 /* both queues: mem, logs, areas and IOTLB of config; a queue without areas
 			    breaks */
 	WORKER_ANNOUNCE, /* send a RARP for mac */
 };
@@ -32,7 +32,7 @@ struct worker_command {
 	struct queue_fds fds;
 	/* Without a descriptor: kicks come, and calls go, as messages by the control thread. */
 	bool inband_kick, inband_call;
-	struct ring_log log;	   /* of the ring's own writes */
+	struct ring_log log[2];	   /* of the rings' own writes */
 	const struct dirty *dirty; /* of writes to its buffers */
 	bool enabled;
 	uint64_t features;

@@ -422,6 +422,52 @@ static void removed_memory_breaks_the_ring_that_uses_it(void **state)
 	finish();
 }
 
+/* A receive buffer whose second half is gone. Where a frame is copied to it, the ring breaks, and
+ * the log says that it was not the guest's doing. Where the kernel reads straight into it, a TAP
+ * does not say that it got stuck half-way: the front-end has spoilt its own guest's frame, and
+ * nothing else. */
+static void buffer_that_vanishes_half_way(void **state)
+{
+	const struct guest_options options = { .features = format,
+					       .slots_per_ring = 4,
+					       .slots = true };
+	const uint64_t gpa = UINT64_C(0x4000000000);
+	struct guest_queue *q = &guest.queue[RX];
+
+	(void)state;
+	for (uint32_t small = 0; small < 2; small++) {
+		const struct guest_piece half = { gpa + 0x1000 - 500, 0x1000, true };
+		int i;
+
+		rig_open(&rig, &guest, &options);
+		q->hold = true; /* all buffers come back, and none is left */
+		for (uint32_t round = 0; round < (small ? 4 : 1); round++) {
+			if (round)
+				guest_refill(&guest, 0);
+			rig_receive(&rig, &guest, 0, 64, 4 * round, 4);
+		}
+		i = guest_memory_add(&guest.memory, gpa, 0x10000, 0, GUEST_UNSEALED);
+		assert_true(i >= 0);
+		assert_ok(add_region((size_t)i));
+		assert_ok(ftruncate(guest.memory.region[i].fd, 0x1000));
+		assert_ok(guest_ring_post(&q->ring, &half, 1, false, 0));
+		guest_ring_kick(&q->ring);
+		frame_pattern(frame, 1400, 1);
+		assert_ok(wire_send(&rig.wire, NULL, frame, 1400));
+		assert_int_equal(small, signals(q->ring.err, rig_patience(small ? 1000 : 50)));
+		if (small)
+			assert_true(program_says(&rig.broker,
+						 "front-end: memory of ring 0 vanished",
+						 rig_patience(1000)));
+		else
+			assert_ok(guest_ring_wait(&q->ring, rig_patience(1000)));
+		rig_transmit(&rig, &guest, 0, 64, 1, 10);
+		rig_close(&rig, &guest);
+	}
+	rig_serves(&rig);
+	rig_stop(&rig);
+}
+
 /* A table that keeps what is used and adds or drops other regions reaches rings without a gap. */
 static void changed_table_reaches_running_rings(void **state)
 {
@@ -600,6 +646,7 @@ int main(void)
 		TEST(reset_owner_starts_over),
 		TEST(memory_comes_and_goes_under_running_rings),
 		TEST(removed_memory_breaks_the_ring_that_uses_it),
+		TEST(buffer_that_vanishes_half_way),
 		TEST(changed_table_reaches_running_rings),
 		TEST_PAIRS(one_pair_of_four_gets_every_frame),
 		TEST_PAIRS(four_pairs_share_the_frames),

@@ -467,6 +467,37 @@ static void log_without_memory(void **state)
 	munmap(log_words, 4096);
 }
 
+/* A packed ring's own writes are logged where the guest has the ring, also when that changes under
+ * it. */
+static void log_follows_the_memory(void **state)
+{
+	const struct ring_log *log = &served.workers[0].pair.queues[1].ring.log;
+	struct vu_message m = message(VU_SET_MEM_TABLE, OK, 8 + 2 * sizeof(struct vu_mem_region));
+
+	(void)state;
+	negotiate_with(FEATURES | BIT_ULL(VIRTIO_F_RING_PACKED), PROTOCOL);
+	assert_int_equal(0, give_log());
+	assert_int_equal(0, tell_table());
+	for (uint32_t ring = 0; ring < 2; ring++) {
+		assert_int_equal(0, tell_state(VU_SET_VRING_NUM, ring, 64));
+		assert_int_equal(0, tell_state(VU_SET_VRING_BASE, ring, 0x80008000));
+		assert_int_equal(0, tell_addr_flags(ring, ring_uva(ring), ring ? VU_VRING_F_LOG : 0,
+						    0x1000));
+		start_ring(ring);
+	}
+	assert_int_equal(RING_AT(1), log->desc);
+	m.memory = (struct vu_mem_table){
+		2, 0, { { GPA_C, REGION, UVA(GPA_A), 0 }, { GPA_B, REGION, UVA(GPA_B), 0 } }
+	};
+	assert_int_equal(0, outcome(&m, served.files, 2));
+	assert_int_equal(RING_RUNNING, STATE(1));
+	assert_int_equal(GPA_C + RING_AT(1) - GPA_A, log->desc);
+	assert_int_equal(0x1000, log->used);
+	assert_ptr_equal(served.lifecycle.dirty, log->dirty);
+	assert_null(served.workers[0].pair.queues[0].ring.log.dirty);
+	munmap(log_words, 4096);
+}
+
 static void rings_by_guest_addresses(void **state)
 {
 	(void)state;
@@ -502,6 +533,7 @@ int main(void)
 		TEST(log_that_vanished),
 		TEST(packed_ring),
 		TEST(log_without_memory),
+		TEST(log_follows_the_memory),
 		TEST(rings_by_guest_addresses),
 	};
 

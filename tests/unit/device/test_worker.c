@@ -326,15 +326,15 @@ static void truncated_file(void **state)
 	exchange(0);
 	assert_int_equal(0, ftruncate(stage.files[0], 0)); /* the rings' own memory */
 	fd_signal(kicks[TX]);
-	assert_int_equal(-EFAULT, broken(TX));
+	assert_int_equal(-ESTALE, broken(TX));
 	fd_signal(kicks[RX]);
 	wire_send(&plain, 60, 1);
-	assert_int_equal(-EFAULT, broken(RX));
+	assert_int_equal(-ESTALE, broken(RX));
 	assert_int_equal(1, event_count(errs[TX]));
 	assert_int_equal(1, event_count(errs[RX]));
 	/* a start over it fails, and says so */
 	assert_int_equal(0, command(WORKER_STOP, TX));
-	assert_int_equal(-EFAULT, start(TX, 0));
+	assert_int_equal(-ESTALE, start(TX, 0));
 	/* memory that comes back is served again */
 	assert_int_equal(0, ftruncate(stage.files[0], REGION));
 	for (unsigned int i = 0; i < 2; i++) {
@@ -398,7 +398,7 @@ static void memory_without_the_ring_breaks_it(void **state)
 	worker.command.config[TX].desc = NULL;
 	worker.command.mem = stage.mem;
 	assert_int_equal(0, command(WORKER_MEMORY, RX));
-	assert_int_equal(-EFAULT, broken(TX));
+	assert_int_equal(-ESTALE, broken(TX));
 	offer(1);
 	fd_signal(kicks[RX]);
 	wire_send(&plain, 60, 1);
