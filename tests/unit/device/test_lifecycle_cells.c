@@ -246,6 +246,70 @@ static void cells_that_wait_for_a_worker(void **state)
 	}
 }
 
+/* What a worker says, in every state: an answer where none is owed, and a break that comes too
+ * late, change nothing. */
+static void cells_of_the_worker(void **state)
+{
+	static const struct {
+		enum ring_state after, after_failure, after_break;
+	} columns[RING_STATES] = {
+		[RING_STOPPED] = { RING_STOPPED, RING_STOPPED, RING_STOPPED },
+		[RING_WAITING] = { RING_WAITING, RING_WAITING, RING_WAITING },
+		[RING_STARTING] = { RING_RUNNING, RING_BROKEN, RING_STARTING },
+		[RING_RUNNING] = { RING_RUNNING, RING_RUNNING, RING_BROKEN },
+		[RING_STOPPING] = { RING_STOPPED, RING_STOPPED, RING_STOPPING },
+		[RING_BROKEN] = { RING_BROKEN, RING_BROKEN, RING_BROKEN },
+	};
+	struct lifecycle *l = &served.lifecycle;
+	struct worker *w = &served.workers[RING / 2];
+
+	(void)state;
+	for (enum ring_state s = 0; s < RING_STATES; s++) {
+		l->vrings[RING].state = s;
+		w->command.which = RING % 2;
+		l->asked[RING / 2] = true;
+		w->command.result = 0;
+		assert_int_equal(0, lifecycle_answers(l));
+		assert_int_equal(columns[s].after, l->vrings[RING].state);
+		l->vrings[RING].state = s;
+		l->asked[RING / 2] = true;
+		w->command.result = -ESTALE;
+		assert_int_equal(s == RING_STARTING ? -ESTALE : 0, lifecycle_answers(l));
+		assert_int_equal(columns[s].after_failure, l->vrings[RING].state);
+		while (last_event() >= 0)
+			;
+		l->vrings[RING].state = s;
+		atomic_store(&w->broken[RING % 2], -EINVAL);
+		assert_int_equal(0, lifecycle_answers(l));
+		assert_int_equal(columns[s].after_break, l->vrings[RING].state);
+		assert_int_equal(s == RING_RUNNING ? EVENT_RING_BROKEN : -1, last_event());
+		assert_int_equal(0, atomic_load(&w->broken[RING % 2]));
+		l->vrings[RING].state = RING_STOPPED;
+	}
+}
+
+/* The front-end hangs up while a worker owes an answer: every ring stops, and nothing is left. The
+ * other states end so after each of the cells above. */
+static void disconnect_while_a_worker_is_asked(void **state)
+{
+	static const struct vu_message asks[] = { U64(VU_SET_VRING_KICK, RING | VU_VRING_NOFD),
+						  STATE(VU_GET_VRING_BASE, 0) };
+	static const enum ring_state during[] = { RING_STARTING, RING_STOPPING };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(asks); i++) {
+		served_open(NULL);
+		reach(i ? RUNNING : STOPPED);
+		say_raw(&asks[i].head, sizeof(asks[i].head) + asks[i].head.size, NULL, 0);
+		assert_true(served_round());
+		assert_int_equal(during[i], state_of(RING));
+		assert_int_equal(-ECONNRESET, session_ready(&served.session, POLLIN | POLLRDHUP));
+		served_close(NULL);
+		assert_int_equal(RING_STOPPED, state_of(RING));
+		assert_int_equal(RING_STOPPED, state_of(BESIDE));
+	}
+}
+
 /* Kicked again without a base, a broken ring repeats nothing. */
 static void broken_ring_goes_on_where_it_broke(void **state)
 {
@@ -280,6 +344,8 @@ int main(void)
 		cmocka_unit_test(no_request_is_missing),
 		cmocka_unit_test_setup_teardown(cells_that_wait_for_a_worker, served_open,
 						served_close),
+		cmocka_unit_test_setup_teardown(cells_of_the_worker, served_open, served_close),
+		cmocka_unit_test(disconnect_while_a_worker_is_asked),
 		cmocka_unit_test_setup_teardown(broken_ring_goes_on_where_it_broke, served_open,
 						served_close),
 	};
