@@ -35,6 +35,7 @@ static struct served {
 	char *guest[2];
 	unsigned long offloads; /* what the TAP was told last */
 	bool tap_refuses;
+	void (*scope)(bool inside); /* told when the device's own code begins and ends; or NULL */
 } served;
 
 /* In place of libc's: the TAP of a test is a socket. */
@@ -170,8 +171,12 @@ static inline bool served_round(void)
 
 static inline void served_turn(void)
 {
+	if (served.scope)
+		served.scope(true);
 	while (served_round())
 		;
+	if (served.scope)
+		served.scope(false);
 }
 
 /* Ends the connection, and shows that nothing is left of it. */
