@@ -44,8 +44,8 @@ int caps_unbound(void)
 	for (unsigned long cap = 0; cap < 64; cap++) {
 		int set = prctl(PR_CAPBSET_READ, cap, 0L, 0L, 0L);
 
-		if (set < 0)
-			return 0; /* the kernel has no more */
+		if (set < 0) /* the kernel has no more */
+			return errno == EINVAL ? 0 : -errno;
 		if (set && prctl(PR_CAPBSET_DROP, cap, 0L, 0L, 0L) < 0)
 			return -errno;
 	}

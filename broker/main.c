@@ -135,6 +135,12 @@ static int check(struct broker *b)
 
 /* ---- phase 2: opening everything, while privileged ---- */
 
+static int cannot(const char *what, int error)
+{
+	err("cannot %s: %s", what, strerror(-error));
+	return error;
+}
+
 static int frontends_open(struct broker *b)
 {
 	const struct config *config = &b->config;
@@ -149,7 +155,7 @@ static int frontends_open(struct broker *b)
 				   config->socket_path, config->socket_mode, config->socket_group);
 	if (fcntl(config->fd, F_SETFD, FD_CLOEXEC) < 0 ||
 	    fcntl(config->fd, F_SETFL, O_NONBLOCK) < 0)
-		return -errno;
+		return cannot("take over --fd", -errno);
 	b->frontends.kind = listen_kind(config->fd) ? FRONTENDS_LISTEN : FRONTENDS_GIVEN;
 	if (b->frontends.kind == FRONTENDS_LISTEN)
 		listen_inherit(&b->frontends.listener, config->fd);
@@ -164,7 +170,7 @@ static int control_open(struct broker *b)
 		return 0;
 	b->control = control_new();
 	if (!b->control)
-		return -ENOMEM;
+		return cannot("serve --control", -ENOMEM);
 	return listen_open(&b->control_listener, "control", b->config.control, 0600, (gid_t)-1);
 }
 
@@ -187,9 +193,9 @@ static int signals_open(struct broker *b)
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGHUP);
 	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
+		return cannot("hold signals back", -errno);
 	b->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-	return b->signal_fd < 0 ? -errno : 0;
+	return b->signal_fd < 0 ? cannot("listen to signals", -errno) : 0;
 }
 
 static void denial_watch(struct kind *kind)
@@ -222,7 +228,10 @@ static int open_all(struct broker *b)
 		denial_watch(&b->transports);
 	notify_open(&b->notify, b->config.ready_fd);
 	error = tap_configure(&b->tap, &b->config.tap);
-	return error ? error : link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
+	if (error)
+		return error;
+	error = link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
+	return error ? cannot("watch the TAP's link", error) : 0;
 }
 
 /* ---- phases 3 and 4: the spawner, and giving up what only set-up needed ---- */
@@ -324,10 +333,11 @@ static int supervise(struct broker *b)
 		.guard = b->guard,
 		.socket_path = b->config.socket_path,
 	};
+	int code;
 
 	b->monitor = control.monitor = monitor_new(&options);
 	if (!b->monitor)
-		return -ENOMEM;
+		return cannot("supervise", -ENOMEM);
 	b->signals = (struct watch){
 		.fd = b->signal_fd, .events = POLLIN, .ready = signal_ready, .arg = b
 	};
@@ -336,7 +346,8 @@ static int supervise(struct broker *b)
 	monitor_begin(b->monitor);
 	if (b->control)
 		control_begin(b->control, &control);
-	return loop_run(&b->loop);
+	code = loop_run(&b->loop);
+	return code < 0 ? cannot("wait for events", code) : code;
 }
 
 /* ---- the end, whatever came before ---- */

@@ -268,9 +268,10 @@ static int seal(struct policies_role *role)
 	    fstat(role->fd, &st) < 0)
 		return -errno;
 	if (st.st_size <= 0 || st.st_size % (off_t)sizeof(insns[0]) ||
-	    st.st_size > (off_t)sizeof(insns) ||
-	    pread(role->fd, insns, (size_t)st.st_size, 0) != st.st_size)
-		return -EINVAL;
+	    st.st_size > (off_t)sizeof(insns))
+		return -EPROTO;
+	if (pread(role->fd, insns, (size_t)st.st_size, 0) != st.st_size)
+		return -EIO;
 	role->length = (unsigned short)((size_t)st.st_size / sizeof(insns[0]));
 	filter_sha256(insns, role->length, role->sha256);
 	return 0;
@@ -298,6 +299,12 @@ static int take_role(int up, const char *path, struct policies_role *role)
 	return 0;
 }
 
+static int no_compiler(int error)
+{
+	err("the policies cannot be compiled: %s", strerror(-error));
+	return error;
+}
+
 static int compile_apart(const struct text *texts, unsigned roles, struct policies *policies,
 			 uid_t uid, gid_t gid)
 {
@@ -305,13 +312,13 @@ static int compile_apart(const struct text *texts, unsigned roles, struct polici
 	pid_t child;
 
 	if (pipe2(up, O_CLOEXEC) < 0)
-		return -errno;
+		return no_compiler(-errno);
 	child = fork();
 	if (!child)
 		compile_all(texts, roles, policies, up[1], uid, gid);
 	fd_close(&up[1]);
 	if (child < 0)
-		ret = -errno;
+		ret = no_compiler(-errno);
 	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1))
 		ret = take_role(up[0], texts[i].path, &policies->roles[i]);
 	fd_close(&up[0]);
@@ -327,7 +334,7 @@ int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct 
 {
 	struct policies *policies = calloc(1, sizeof(*policies));
 	struct text *texts = calloc(ROLES, sizeof(*texts));
-	int ret = policies && texts ? 0 : -ENOMEM;
+	int ret = policies && texts ? 0 : no_compiler(-ENOMEM);
 
 	*out = NULL;
 	for (size_t i = 0; policies && i < ROLES; i++)
@@ -337,7 +344,7 @@ int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct 
 	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
 		policies->roles[i].fd = memfd_create(names[i], MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (policies->roles[i].fd < 0)
-			ret = -errno;
+			ret = no_compiler(-errno);
 	}
 	if (!ret)
 		ret = compile_apart(texts, roles, policies, uid, gid);

@@ -41,7 +41,8 @@ static bool owns_no_namespace(const struct privilege_options *options)
 static bool directory_is_anothers(const struct privilege_options *options)
 {
 	for (size_t i = 0; i < options->ndirs; i++)
-		if (faccessat(options->socket_dirs[i], ".", W_OK | X_OK, AT_EACCESS) < 0)
+		if (faccessat(options->socket_dirs[i], ".", W_OK | X_OK, AT_EACCESS) < 0 &&
+		    errno == EACCES)
 			return true;
 	return false;
 }

@@ -239,15 +239,22 @@ static uint32_t offloads_probe(int queue)
 	return taken;
 }
 
-static void tap_look_up(struct tap *tap)
+static int tap_look_up(struct tap *tap)
 {
 	struct rtnl_link link;
+	int error;
 
 	tap->mtu = TAP_MTU_DEFAULT;
-	if (!queue_is_here(tap->queues[0]) || rtnl_link_get(tap->name, &link))
-		return;
+	if (!queue_is_here(tap->queues[0]))
+		return 0;
+	error = rtnl_link_get(tap->name, &link);
+	if (error) {
+		err("TAP %s: cannot look it up: %s", tap->name, strerror(-error));
+		return error;
+	}
 	tap->index = link.index;
 	tap->mtu = link.mtu;
+	return 0;
 }
 
 int tap_open(const struct tap_options *options, struct tap *tap)
@@ -259,9 +266,10 @@ int tap_open(const struct tap_options *options, struct tap *tap)
 	if (steering_open(&tap->steering))
 		info("TAP: this host has no steering by eBPF: VIRTIO_NET_F_RSS is not offered");
 	error = options->fd_count ? queues_inherit(options, tap) : queues_open(options, tap);
+	if (!error)
+		error = tap_look_up(tap);
 	if (error)
 		goto close;
-	tap_look_up(tap);
 	tap->offloads = offloads_probe(tap->queues[0]);
 	error = tap_purge(tap);
 	if (error) {
@@ -348,6 +356,15 @@ static int mtu_set(struct tap *tap, unsigned mtu)
 	return 0;
 }
 
+static int link_up(const struct tap *tap)
+{
+	int error = rtnl_link_set_up(tap->index);
+
+	if (error)
+		err("TAP %s: cannot be set up: %s", tap->name, strerror(-error));
+	return error;
+}
+
 int tap_configure(struct tap *tap, const struct tap_options *options)
 {
 	int error = 0;
@@ -367,7 +384,7 @@ int tap_configure(struct tap *tap, const struct tap_options *options)
 	if (!error)
 		error = addresses_add(tap, options);
 	if (!error && tap->created)
-		error = rtnl_link_set_up(tap->index);
+		error = link_up(tap);
 	if (error)
 		tap_restore(tap, options);
 	return error;

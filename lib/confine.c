@@ -38,9 +38,9 @@ static bool holds_capabilities(void)
 		if (sets[i].effective || sets[i].permitted || sets[i].inheritable)
 			return true;
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) > 0)
+		if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0))
 			return true;
-	return false;
+	return errno != EINVAL; /* the kernel has no more */
 }
 
 static bool is_in_roots_group(void)
@@ -79,6 +79,8 @@ int confine_begin(bool without_landlock, unsigned int *landlock, bool *mdwe)
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -errno;
 	*mdwe = !prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0);
+	if (!*mdwe && errno != EINVAL) /* which says that the kernel does not know it */
+		return -errno;
 	abi = without_landlock ? 0 : landlock_close(NULL, 0, true);
 	*landlock = abi > 0 ? (unsigned int)abi : 0;
 	return abi < 0 ? abi : 0;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <regex.h>
 #include <signal.h>
@@ -104,9 +105,17 @@ static void child(const struct program *p, const struct program_start *start, in
 		setenv("LISTEN_PID", pid, 1);
 		setenv("LISTEN_FDS", count, 1);
 	}
+	if (start->told && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
+				   SECCOMP_FILTER_FLAG_NEW_LISTENER, start->told) < 0)
+		dprintf(STDERR_FILENO, "no filter: %s\n", strerror(errno));
 	execv(path, (char **)args);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", path, strerror(errno));
 	_exit(127);
+}
+
+int program_told(const struct program_start *start)
+{
+	return FIRST_FD + (int)start->nfds + start->ready;
 }
 
 int program_run(struct program *p, const struct program_start *start)

@@ -13,6 +13,8 @@
 #define PROGRAM_ARGS_MAX 48
 #define PROGRAM_FDS_MAX	 16
 
+struct sock_fprog;
+
 struct program {
 	pid_t pid; /* 0: none */
 	int pidfd;
@@ -33,7 +35,11 @@ struct program_start {
 	size_t nfds;
 	bool listen_pid; /* set LISTEN_FDS to nfds and LISTEN_PID to the child, as systemd does */
 	bool ready;	 /* append --ready-fd */
+	/* A filter whose notifications the test answers, from execve on; or NULL. */
+	const struct sock_fprog *told;
 };
+/* The descriptor in the child by which those are heard. */
+int program_told(const struct program_start *start);
 int program_run(struct program *p, const struct program_start *start);
 /* Waits for READY=1: 0, -ETIMEDOUT, -ECHILD when it ended before. */
 int program_wait_ready(struct program *p, int timeout_ms);
