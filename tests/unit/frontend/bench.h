@@ -21,7 +21,8 @@
 
 #define MEMORY_AT   0x100000
 #define MEMORY_SIZE 0x100000
-#define PATIENCE_MS 5000
+#define DEADLINE_MS 1000  /* of a command: longer than a busy machine keeps a back-end waiting */
+#define PATIENCE_MS 30000 /* for what is never seen unless something is wrong */
 
 #define S_ACK	      1
 #define S_DRIVER      2
@@ -98,13 +99,13 @@ struct touch {
 	atomic_int over;
 	unsigned int order; /* of completion, from 1 */
 };
-static unsigned int touches_over;
+static atomic_uint touches_over;
 
 static inline void touch_done(struct airlock_access *a)
 {
 	struct touch *touch = container_of(a, struct touch, a);
 
-	touch->order = ++touches_over;
+	touch->order = atomic_fetch_add(&touches_over, 1) + 1;
 	atomic_store(&touch->over, 1);
 }
 
@@ -156,14 +157,14 @@ static inline void bench_prepare(struct bench *b, enum airlock_bus bus, enum air
 					       .queues = 2,
 					       .queue_size = 256,
 					       .config_length = 64,
-					       .deadline_ms = 400,
+					       .deadline_ms = DEADLINE_MS,
 					       .ops = { .connect = bench_connect,
 							.line = bench_line,
 							.message = bench_message,
 							.trouble = bench_trouble,
 							.doorbells = bench_doorbells },
 					       .opaque = b };
-	touches_over = 0;
+	atomic_store(&touches_over, 0);
 }
 
 static inline int bench_begin(struct bench *b)

@@ -66,7 +66,7 @@ static void watch(const uint8_t *wanted, void (*act)(void), struct observed *see
 	}
 	assert_int_equal(trace_follow(trace, pid), 0);
 	assert_int_equal(write(go[1], "", 1), 1);
-	for (int waits = 0; trace_is_live(trace) && waits < 3000; waits++) {
+	for (int waits = 0; trace_is_live(trace) && waits < 15000; waits++) {
 		usleep(10000);
 		assert_int_equal(trace_sweep(trace, seen), 0);
 	}
