@@ -137,7 +137,8 @@ enum gso_checksum {
 	GSO_PARTIAL, /* left to the device */
 	GSO_WRONG,
 	GSO_PARTIAL_WRONG,
-	GSO_ZERO
+	GSO_ZERO,
+	GSO_ONES /* right, and the other form of zero; takes two bytes of payload */
 };
 
 /* All of one type, so that a table can name any of them. */
@@ -234,12 +235,18 @@ static inline size_t gso_build(const struct gso_flow *f, struct net_hdr *hdr, ui
 		frame[head + i] = (uint8_t)(f->seed * 13 + i * 7 + (i >> 8));
 	sum = gso_pseudo(frame, len - l4);
 	gso_set(frame + at, 2, sum);
+	if (f->checksum == GSO_ONES && f->payload > 1) {
+		gso_set(frame + head, 2, 0);
+		gso_set(frame + head, 2, (uint16_t)~gso_sum(0, frame + l4, len - l4));
+	}
 	if (!partial)
 		gso_set(frame + at, 2, (uint16_t)~gso_sum(0, frame + l4, len - l4));
 	if (f->checksum == GSO_WRONG || f->checksum == GSO_PARTIAL_WRONG)
 		frame[at] ^= 0x55;
 	if (f->checksum == GSO_ZERO)
 		gso_set(frame + at, 2, 0);
+	if (f->checksum == GSO_ONES)
+		gso_set(frame + at, 2, 0xffff);
 	*hdr = (struct net_hdr){ .flags = partial ? NET_HDR_F_NEEDS_CSUM : 0 };
 	if (partial) {
 		hdr->csum_start = (uint16_t)(l4 + f->start);

@@ -211,6 +211,7 @@ static const struct row {
 	{ "wrong checksum",		FIELD(checksum), GSO_WRONG, 0xf, 3 },
 	{ "wrong sum in a partial one",	FIELD(checksum), GSO_PARTIAL_WRONG, 0xf, 3 },
 	{ "partial among complete",	FIELD(checksum), GSO_PARTIAL, 0xf, 1 },
+	{ "checksum 0, as 0xffff",	FIELD(checksum), GSO_ONES, 0xf, 3 },
 	{ "no checksum",		FIELD(checksum), GSO_ZERO, 0xf, 3 },
 };
 /* clang-format on */
