@@ -57,6 +57,9 @@ static const struct plan {
 	{ { WAY_SEND, TRAFFIC_TCP, 1514, 1, 256, 32, true },
 	  BIT_U(BACKEND_AIRLOCK) | BIT_U(BACKEND_SINGLE),
 	  false },
+	{ { WAY_SEND, TRAFFIC_SUMMED, 1514, 1, 256, 32, false },
+	  BIT_U(BACKEND_AIRLOCK) | BIT_U(BACKEND_SINGLE),
+	  true },
 	/* the price of the filters */
 	{ { WAY_SEND, TRAFFIC_MIXED, 64, 1, 256, 32, false },
 	  BIT_U(BACKEND_FILTERED) | BIT_U(BACKEND_UNFILTERED),
@@ -149,6 +152,7 @@ static void row_name(const struct row *row, char *name, size_t room)
 	static const char *const kinds[] = { [TRAFFIC_MIXED] = "",
 					     [TRAFFIC_UDP] = " UDP flow",
 					     [TRAFFIC_TCP] = " TCP flow",
+					     [TRAFFIC_SUMMED] = " TCP flow, summed",
 					     [TRAFFIC_LARGE] = " TSO" };
 
 	snprintf(name, room, "%s %u%s%s", ways[row->way], row->len, kinds[row->traffic],

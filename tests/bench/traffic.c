@@ -90,7 +90,7 @@ uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t 
 		datagram(kind, len, number, buffer);
 	else
 		segment(len, buffer);
-	if (kind != TRAFFIC_MIXED) {
+	if (kind != TRAFFIC_MIXED && kind != TRAFFIC_SUMMED) {
 		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		hdr.csum_start = (uint16_t)(AT_L4 - TRAFFIC_HEADER);
 		hdr.csum_offset = kind == TRAFFIC_UDP ? offsetof(struct udphdr, check)
@@ -106,19 +106,34 @@ uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t 
 	return TRAFFIC_HEADER + len;
 }
 
+/* Over a payload of zeros. */
+static void sum_complete(uint8_t *buffer, uint32_t l4_len)
+{
+	uint8_t *check = buffer + AT_L4 + offsetof(struct tcphdr, check);
+	uint16_t whole;
+
+	memset(check, 0, sizeof(whole));
+	whole = htons((uint16_t)~fold(sum(buffer + AT_IP + offsetof(struct iphdr, saddr), 8) +
+				      IPPROTO_TCP + l4_len +
+				      sum(buffer + AT_L4, sizeof(struct tcphdr))));
+	memcpy(check, &whole, sizeof(whole));
+}
+
 void traffic_next(enum traffic kind, uint32_t number, uint32_t len, uint8_t *buffer)
 {
 	uint32_t payload = len - (uint32_t)(AT_L4 - TRAFFIC_HEADER + sizeof(struct tcphdr));
 	uint32_t seq = htonl(number * payload);
 	struct iphdr ip;
 
-	if (kind != TRAFFIC_UDP && kind != TRAFFIC_TCP)
+	if (kind != TRAFFIC_UDP && kind != TRAFFIC_TCP && kind != TRAFFIC_SUMMED)
 		return;
 	memcpy(&ip, buffer + AT_IP, sizeof(ip));
 	ip.id = htons((uint16_t)number);
 	ip.check = 0;
 	ip.check = htons((uint16_t)~fold(sum(&ip, sizeof(ip))));
 	memcpy(buffer + AT_IP, &ip, sizeof(ip));
-	if (kind == TRAFFIC_TCP)
+	if (kind != TRAFFIC_UDP)
 		memcpy(buffer + AT_L4 + offsetof(struct tcphdr, seq), &seq, sizeof(seq));
+	if (kind == TRAFFIC_SUMMED)
+		sum_complete(buffer, len - (uint32_t)(AT_L4 - TRAFFIC_HEADER));
 }

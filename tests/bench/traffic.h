@@ -13,10 +13,11 @@
 #define TRAFFIC_GSO    65226 /* the longest frame of whole segments of 1448 bytes */
 
 enum traffic {
-	TRAFFIC_MIXED, /* UDP without checksum, each of 64 frames a flow of its own */
-	TRAFFIC_UDP,   /* one flow, checksum left to the device; identifications go on */
-	TRAFFIC_TCP,   /* the same, and sequence numbers */
-	TRAFFIC_LARGE, /* TCP, to be cut into segments of 1448 bytes by whoever comes later */
+	TRAFFIC_MIXED,	/* UDP without checksum, each of 64 frames a flow of its own */
+	TRAFFIC_UDP,	/* one flow, checksum left to the device; identifications go on */
+	TRAFFIC_TCP,	/* the same, and sequence numbers */
+	TRAFFIC_SUMMED, /* TCP with complete checksums, from a guest without any offload */
+	TRAFFIC_LARGE,	/* TCP, to be cut into segments of 1448 bytes by whoever comes later */
 };
 
 /* Header and frame `number` of `len` bytes (LARGE: always TRAFFIC_GSO) to buffer; bytes written. */
