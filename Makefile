@@ -37,7 +37,8 @@ install_SRC := seccomp/install.c
 ROOMS       := lib policy seccomp seccomp/install device broker frontend tests/support tests/bench
 # The front-end library: what VMMs link, without the vfio-user server; of lib/ what it uses.
 LIBRARY     := libairlock-frontend
-library_SRC := $(addprefix frontend/,client.c core.c mmio.c msix.c pci.c pci_config.c slots.c state.c task.c transport.c) \
+library_SRC := $(addprefix frontend/,access.c client.c core.c mmio.c msix.c pci.c pci_config.c queue.c slots.c state.c \
+                 status.c task.c transport.c) \
                $(addprefix lib/,fd.c mailbox.c vhost_user_table.c)
 
 # A program is a main file, archives in link order, libraries and link flags.

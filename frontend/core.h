@@ -1,8 +1,9 @@
 /*
  * The transport core: what virtio-mmio and virtio-pci have in common. Registers that a reset
- * visits, the states of the device behind them, deferred and stalled accesses, and interrupts. A
- * decoder (mmio.c, pci.c) turns accesses into calls of this. Runs under the lock of transport.c, in
- * whichever thread holds it; nothing here waits but core_drain() and its users.
+ * visits, and around them three nouns: status.h, the states of the device; queue.h, what a queue's
+ * registers do; access.h, accesses that complete now or later. A decoder (mmio.c, pci.c) turns
+ * accesses into calls of these. Runs under the lock of transport.c, in whichever thread holds it;
+ * nothing here waits but core_drain() and its users.
  */
 #ifndef AIRLOCK_FRONTEND_CORE_H
 #define AIRLOCK_FRONTEND_CORE_H
@@ -116,49 +117,27 @@ struct core {
 	struct airlock_access *finished, **finished_end;
 };
 
-/* What core keeps in airlock_access.internal. */
-struct core_access {
-	struct airlock_access *next;
-	bool window; /* PCI_CFG: this is not the guest's access but made for it, which was: */
-	uint8_t len;
-	uint64_t offset;	/* of the PCI configuration space */
-	struct command command; /* READ_CONFIG or WRITE_CONFIG */
-} __attribute__((may_alias));
-
-static inline struct core_access *core_access_of(struct airlock_access *a)
-{
-	return (struct core_access *)a->internal;
-}
-
 /* What there may be at most, the control queue among them. */
 unsigned int core_queues_most(const struct airlock_options *o);
 int core_open(struct core *c, const struct decoder *decoder);
 int core_connect(struct core *c);
 void core_close(struct core *c);
-/* The gate of every access: 0 or 1 as airlock_access(). */
-int core_access(struct core *c, struct airlock_access *a);
 void core_poll(struct core *c);
-/* The access is over: done() will be called once the lock is free. */
-void core_complete(struct core *c, struct airlock_access *a);
+/* The driver and the device have agreed, and DRIVER_OK shows; or they are about to, or not to. */
+static inline bool core_running(const struct core *c)
+{
+	return c->regs.status & STATUS_DRIVER_OK_BIT;
+}
+static inline bool core_busy(const struct core *c)
+{
+	return c->state != CORE_READY;
+}
+/* For the log: the back-end did not do `what`. error 0: it did. */
+void core_trouble(const struct core *c, const char *what, int error);
 
-/* Registers. What does not fit the state is ignored, as the specification leaves undefined. */
+/* The selected half of the feature bits; the driver's are locked by FEATURES_OK. */
 uint32_t core_device_features(const struct core *c);
 void core_driver_features(struct core *c, uint32_t value);
-int core_status(struct core *c, uint8_t value, struct airlock_access *a); /* 0 or 1 */
-struct queue_regs *core_queue(struct core *c); /* the selected one, NULL where there is none */
-bool core_queue_writable(struct core *c);      /* may its registers change now? */
-void core_queue_size(struct core *c, uint32_t value);
-void core_queue_enable(struct core *c);
-int core_queue_disable(struct core *c, struct airlock_access *a); /* mmio: ready = 0; 0 or 1 */
-void core_queue_reset(struct core *c);				  /* RING_RESET */
-bool core_queue_resetting(struct core *c);
-void core_notify(struct core *c, unsigned int queue);
-uint16_t core_size_max(const struct core *c);
-
-/* The eventfd of `queue` may have changed; or of every queue with `vector`. */
-void core_reroute(struct core *c, unsigned int queue);
-void core_reroute_vector(struct core *c, unsigned int vector);
-void core_needs_reset(struct core *c);
 
 /* Oracle of docs/transport.md, rows 15 to 22. These wait. */
 void core_drain(struct core *c);

@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+#include "frontend/access.h"
+#include "frontend/queue.h"
+#include "frontend/status.h"
 #include "lib/util.h"
 #include "lib/virtio.h"
 
@@ -70,19 +73,19 @@ static uint64_t shm_read(const struct core *c, uint32_t reg)
 
 static uint32_t queue_read(struct core *c, uint32_t reg)
 {
-	const struct queue_regs *q = core_queue(c);
+	const struct queue_regs *q = queue_selected(c);
 
 	if (!q)
 		return 0;
 	switch (reg) {
 	case R_QUEUE_MAX:
-		return core_size_max(c);
+		return queue_size_max(c);
 	case R_QUEUE_NUM:
 		return q->size;
 	case R_QUEUE_READY:
 		return q->enabled;
 	case R_QUEUE_RESET:
-		return core_queue_resetting(c);
+		return queue_resetting(c);
 	case R_DESC:
 	case R_DESC + 4:
 		return half(q->desc, reg);
@@ -157,9 +160,9 @@ static void line_set(struct core *c)
 
 static void address_write(struct core *c, uint32_t reg, uint32_t v)
 {
-	struct queue_regs *q = core_queue(c);
+	struct queue_regs *q = queue_selected(c);
 
-	if (!core_queue_writable(c))
+	if (!queue_writable(c))
 		return;
 	if (reg < R_DRIVER)
 		half_set(&q->desc, reg, v);
@@ -186,27 +189,27 @@ static int reg_write(struct core *c, uint32_t reg, uint32_t v, struct airlock_ac
 		c->regs.queue_select = v;
 		return 0;
 	case R_QUEUE_NUM:
-		core_queue_size(c, v);
+		queue_set_size(c, v);
 		return 0;
 	case R_QUEUE_READY:
 		if (!(v & 1))
-			return core_queue_disable(c, a);
-		core_queue_enable(c);
+			return queue_disable(c, a);
+		queue_enable(c);
 		return 0;
 	case R_QUEUE_RESET:
 		if (v & 1)
-			core_queue_reset(c);
+			queue_reset(c);
 		return 0;
 	case R_NOTIFY:
 		/* With NOTIFICATION_DATA the upper half says how far: the back-end looks itself. */
-		core_notify(c, v & UINT16_MAX);
+		queue_notify(c, v & UINT16_MAX);
 		return 0;
 	case R_ACK:
 		c->regs.isr &= (uint8_t)~v;
 		line_set(c);
 		return 0;
 	case R_STATUS:
-		return core_status(c, (uint8_t)v, a);
+		return status_write(c, (uint8_t)v, a);
 	case R_DESC:
 	case R_DESC + 4:
 	case R_DRIVER:

@@ -13,6 +13,9 @@
 #include <linux/pci_regs.h>
 #include <string.h>
 
+#include "frontend/access.h"
+#include "frontend/queue.h"
+#include "frontend/status.h"
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "lib/virtio.h"
@@ -108,7 +111,7 @@ static void pci_lowered(struct core *c)
 static void reroute_all(struct core *c)
 {
 	for (unsigned int i = 0; i < c->nqueues; i++)
-		core_reroute(c, i);
+		queue_reroute(c, i);
 }
 
 int pci_vector(struct pci *p, unsigned int vector, int fd)
@@ -121,7 +124,7 @@ int pci_vector(struct pci *p, unsigned int vector, int fd)
 	if (msix_on(&p->msix) != on)
 		reroute_all(&p->core);
 	else
-		core_reroute_vector(&p->core, vector);
+		queue_reroute_vector(&p->core, vector);
 	line_update(p);
 	return 0;
 }
@@ -138,7 +141,7 @@ void pci_trigger(struct pci *p, unsigned int vector)
 
 static uint64_t queue_field(struct core *c, enum field_id id)
 {
-	const struct queue_regs *q = core_queue(c);
+	const struct queue_regs *q = queue_selected(c);
 
 	if (!q)
 		return 0;
@@ -159,7 +162,7 @@ static uint64_t queue_field(struct core *c, enum field_id id)
 	case F_DEVICE:
 		return q->device;
 	default:
-		return core_queue_resetting(c);
+		return queue_resetting(c);
 	}
 }
 
@@ -195,19 +198,19 @@ static uint64_t field_read(struct core *c, enum field_id id)
 
 static void queue_vector(struct core *c, uint64_t value)
 {
-	struct queue_regs *q = core_queue(c);
+	struct queue_regs *q = queue_selected(c);
 
 	if (!q)
 		return;
 	q->vector = value < pci_of(c)->msix.count ? (uint16_t)value : NO_VECTOR;
-	core_reroute(c, c->regs.queue_select);
+	queue_reroute(c, c->regs.queue_select);
 }
 
 static void queue_address(struct core *c, enum field_id id, uint64_t value)
 {
-	struct queue_regs *q = core_queue(c);
+	struct queue_regs *q = queue_selected(c);
 
-	if (!core_queue_writable(c))
+	if (!queue_writable(c))
 		return;
 	*(id == F_DESC ? &q->desc : id == F_DRIVER ? &q->driver : &q->device) = value;
 }
@@ -228,19 +231,19 @@ static int field_write(struct core *c, enum field_id id, uint64_t value, struct 
 		c->regs.config_vector = value < pci_of(c)->msix.count ? (uint16_t)value : NO_VECTOR;
 		break;
 	case F_STATUS:
-		return core_status(c, (uint8_t)value, a);
+		return status_write(c, (uint8_t)value, a);
 	case F_QUEUE_SELECT:
 		c->regs.queue_select = (uint32_t)value;
 		break;
 	case F_QUEUE_SIZE:
-		core_queue_size(c, (uint32_t)value);
+		queue_set_size(c, (uint32_t)value);
 		break;
 	case F_QUEUE_VECTOR:
 		queue_vector(c, value);
 		break;
 	case F_QUEUE_ENABLE:
 		if (value == 1)
-			core_queue_enable(c);
+			queue_enable(c);
 		break;
 	case F_DESC:
 	case F_DRIVER:
@@ -249,7 +252,7 @@ static int field_write(struct core *c, enum field_id id, uint64_t value, struct 
 		break;
 	case F_QUEUE_RESET:
 		if (value == 1)
-			core_queue_reset(c);
+			queue_reset(c);
 		break;
 	default:
 		break; /* read-only */
@@ -321,7 +324,7 @@ static int bar0_access(struct core *c, struct airlock_access *a)
 	if (a->offset < BAR0_NOTIFY || a->offset >= BAR0_SIZE)
 		return 0;
 	if (a->write)
-		core_notify(c, (unsigned int)(a->offset - BAR0_NOTIFY) / BAR0_NOTIFY_EACH);
+		queue_notify(c, (unsigned int)(a->offset - BAR0_NOTIFY) / BAR0_NOTIFY_EACH);
 	else
 		memset(a->data, 0, a->len);
 	return 0;
@@ -341,7 +344,7 @@ static void msix_access(struct pci *p, struct airlock_access *a)
 			memcpy((uint8_t *)&word + (at & 3), a->data + i, n);
 			changed = msix_write(&p->msix, at & ~3u, word);
 			if (changed >= 0)
-				core_reroute_vector(&p->core, (unsigned int)changed);
+				queue_reroute_vector(&p->core, (unsigned int)changed);
 		} else {
 			memcpy(a->data + i, (uint8_t *)&word + (at & 3), n);
 		}
@@ -377,7 +380,7 @@ static void config_access(struct pci *p, struct airlock_access *a)
 static int pci_translate(struct core *c, struct airlock_access *a)
 {
 	struct pci *p = pci_of(c);
-	struct core_access *own = core_access_of(a);
+	struct access *own = access_of(a);
 	struct pci_window w;
 	int rc;
 
@@ -388,7 +391,7 @@ static int pci_translate(struct core *c, struct airlock_access *a)
 	rc = pci_config_window(&p->config, &w);
 	if (rc)
 		return rc;
-	*own = (struct core_access){ .window = true, .offset = a->offset, .len = a->len };
+	*own = (struct access){ .window = true, .offset = a->offset, .len = a->len };
 	a->region = (enum airlock_region)w.bar;
 	a->offset = w.offset;
 	a->len = (uint8_t)w.length;
@@ -400,7 +403,7 @@ static int pci_translate(struct core *c, struct airlock_access *a)
 static void pci_finish(struct core *c, struct airlock_access *a)
 {
 	struct pci *p = pci_of(c);
-	const struct core_access *own = core_access_of(a);
+	const struct access *own = access_of(a);
 
 	if (!own->window)
 		return;

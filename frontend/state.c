@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "frontend/queue.h"
 #include "lib/util.h"
 #include "lib/virtio.h"
 
@@ -55,7 +56,7 @@ static struct common_state common_of(const struct core *c, const struct pci *pci
 				      .bus = c->options.bus,
 				      .device = c->options.device,
 				      .queues = c->nqueues,
-				      .queue_size = core_size_max(c),
+				      .queue_size = queue_size_max(c),
 				      .status = r->status,
 				      .generation = r->generation,
 				      .isr = r->isr,
@@ -105,7 +106,7 @@ static int common_check(const struct core *c, const struct common_state *s, size
 	if (s->magic != MAGIC || s->version != VERSION || s->bytes != len)
 		return -EINVAL;
 	if (s->bus != c->options.bus || s->device != c->options.device || s->queues != c->nqueues ||
-	    s->queue_size != core_size_max(c) || len != want)
+	    s->queue_size != queue_size_max(c) || len != want)
 		return -ENOTSUP;
 	if (s->driver_features & ~c->offered)
 		return -ENOTSUP;
@@ -125,7 +126,7 @@ static int queue_check(const struct core *c, const struct common_state *s,
 {
 	bool packed = s->driver_features & BIT_ULL(FEATURE_RING_PACKED);
 
-	if (!q->size || q->size > core_size_max(c) || (!packed && !is_power_of_two(q->size)))
+	if (!q->size || q->size > queue_size_max(c) || (!packed && !is_power_of_two(q->size)))
 		return -EINVAL;
 	return q->enabled > 1 || !vector_ok(c, q->vector) ? -EINVAL : 0;
 }

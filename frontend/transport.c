@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "frontend/access.h"
 #include "frontend/mmio.h"
 #include "frontend/pci.h"
 #include "frontend/state.h"
@@ -60,7 +61,7 @@ static void unlock(struct airlock_transport *t)
 	t->memory_end = &t->memory;
 	pthread_mutex_unlock(&t->lock);
 	while (a) {
-		struct airlock_access *next = core_access_of(a)->next;
+		struct airlock_access *next = access_of(a)->next;
 
 		a->done(a);
 		a = next;
@@ -139,7 +140,7 @@ int airlock_access(struct airlock_transport *t, struct airlock_access *access)
 	if (!access->len || access->len > sizeof(access->data))
 		return -EINVAL;
 	lock(t);
-	rc = core_access(core_of(t), access);
+	rc = access_begin(core_of(t), access);
 	unlock(t);
 	return rc;
 }

@@ -248,7 +248,8 @@ static void it_hangs_as_its_vmm_leaves(void **state)
 	card_close(&card);
 	begin = rig_now();
 	boot();
-	assert_in_range(rig_now() - begin, 0, rig_patience(RIG_SERVE_MS));
+	/* Its deadline to end is most of a second; then the guest boots. */
+	assert_in_range(rig_now() - begin, 0, rig_patience(2 * RIG_SERVE_MS));
 	leave();
 	rig_stop(&rig);
 }
