@@ -136,7 +136,7 @@ static void queue_map(struct worker *w, unsigned int which)
 	atomic_store(&q->refused, 0);
 	atomic_store(&q->missed, q->stalled ? q->ring.miss : 0);
 	if (rc && !q->stalled)
-		atomic_store(&w->broken[which], rc);
+		atomic_store(&w->broken[which], -ESTALE);
 }
 
 /* A guest's buffer that leads nowhere yet, and the front-end's word that it never will. */
@@ -157,7 +157,7 @@ static void queue_update(struct queue *q, const struct worker_command *c)
 	q->fds = c->fds;
 	q->enabled = c->enabled;
 	q->dirty = c->dirty;
-	q->ring.log = c->log;
+	q->ring.log = c->log[c->which];
 }
 
 static void command_run(struct worker *w)
@@ -186,6 +186,7 @@ static void command_run(struct worker *w)
 			if (!q->running && !q->stalled)
 				continue;
 			ring_move(&q->ring, &c->config[i], c->mem);
+			q->ring.log = c->log[i];
 			queue_map(w, i);
 		}
 		break;
