@@ -71,10 +71,14 @@ int guest_negotiate(struct guest *g, const struct guest_options *options)
 		features |= BIT(VIRTIO_F_VERSION_1);
 	if (options->indirect)
 		features |= BIT(VIRTIO_RING_F_INDIRECT_DESC);
+	if (options->platform)
+		features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
 	g->header = options->legacy && !(features & BIT(VIRTIO_NET_F_MRG_RXBUF)) ? 10 : 12;
 	if (features >> NET_F_HASH & 1)
 		g->header = sizeof(struct virtio_net_hdr_v1_hash);
-	return peer_negotiate(&g->peer, features, GUEST_PROTOCOL_BITS & ~options->no_protocol);
+	return peer_negotiate(&g->peer, features,
+			      (GUEST_PROTOCOL_BITS & ~options->no_protocol) |
+				      (options->platform ? BIT(VU_P_BACKEND_REQ) : 0));
 }
 
 static uint64_t memory_need(const struct guest_options *o)
@@ -120,6 +124,8 @@ int guest_make_rings(struct guest *g)
 		o->region_bytes ? o->region_bytes : memory_need(o) / o->regions + (1 << 20);
 	int rc = guest_memory_init(&g->memory, o->regions, (bytes + 4095) & ~4095ull, o->backing);
 
+	if (!rc && o->platform)
+		rc = guest_memory_reverse(&g->memory);
 	for (unsigned i = 0; !rc && i < rings(g); i++)
 		rc = queue_init(g, i);
 	return rc;
@@ -151,6 +157,8 @@ int guest_share_memory(struct guest *g)
 		if (g->memory.region[i].fd < 0)
 			continue;
 		table.regions[n] = guest_region_wire(&g->memory.region[i]);
+		if (g->options.platform) /* of no meaning then */
+			table.regions[n].guest_addr += BIT(40);
 		fds[n++] = g->memory.region[i].fd;
 	}
 	table.nregions = n;
@@ -161,10 +169,13 @@ int guest_share_memory(struct guest *g)
 static int tell_addresses(struct guest *g, unsigned index, uint32_t base)
 {
 	struct guest_ring *r = &g->queue[index].ring;
-	struct vu_vring_addr a = { .index = index,
-				   .desc = guest_uva(&g->memory, r->desc),
-				   .avail = guest_uva(&g->memory, r->driver),
-				   .used = guest_uva(&g->memory, r->device) };
+	bool same = g->options.platform; /* I/O addresses, as the guest has them */
+	struct vu_vring_addr a = {
+		.index = index,
+		.desc = same ? r->desc : guest_uva(&g->memory, r->desc),
+		.avail = same ? r->driver : guest_uva(&g->memory, r->driver),
+		.used = same ? r->device : guest_uva(&g->memory, r->device),
+	};
 	int rc = peer_tell_state(&g->peer, VU_SET_VRING_NUM, index, r->size);
 
 	if (!rc)

@@ -44,6 +44,7 @@ struct guest_options {	      /* zero: the default */
 	uint64_t no_protocol; /* protocol bits to leave out */
 	enum guest_order order;
 	bool polling;  /* neither kick nor call descriptor */
+	bool platform; /* behind an IOMMU: see iommu.h */
 	bool indirect; /* every chain through a table; needs its feature */
 	enum guest_backing backing;
 	unsigned regions;      /* 2 */

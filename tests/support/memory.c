@@ -19,6 +19,7 @@
 #define FIRST_UVA  0x7e0000000000ull
 #define UVA_STRIDE 0x000100000000ull
 #define FILE_LEAD  0x00003000ull
+#define PAGE	   4096ull
 
 static int backing_open(uint64_t bytes, enum guest_backing backing)
 {
@@ -101,6 +102,21 @@ int guest_memory_init(struct guest_memory *mem, size_t regions, uint64_t bytes,
 	return 0;
 }
 
+int guest_memory_reverse(struct guest_memory *mem)
+{
+	for (size_t i = 0; i < mem->count; i++) {
+		struct guest_region *r = &mem->region[i];
+
+		for (uint64_t off = 0; off < r->size; off += PAGE)
+			if (mmap(r->base + off, PAGE, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_FIXED, r->fd,
+				 (off_t)(r->offset + r->size - PAGE - off)) == MAP_FAILED)
+				return -errno;
+		r->reversed = true;
+	}
+	return 0;
+}
+
 void guest_memory_remove(struct guest_memory *mem, size_t index)
 {
 	struct guest_region *r = &mem->region[index];
@@ -142,7 +158,11 @@ uint64_t guest_uva(const struct guest_memory *mem, uint64_t gpa)
 {
 	const struct guest_region *r = region_of(mem, gpa);
 
-	return r ? r->uva + (gpa - r->gpa) : GUEST_NOWHERE;
+	if (!r)
+		return GUEST_NOWHERE;
+	if (r->reversed)
+		return r->uva + r->size - PAGE - ((gpa - r->gpa) & ~(PAGE - 1)) + gpa % PAGE;
+	return r->uva + (gpa - r->gpa);
 }
 
 uint64_t guest_alloc_in(struct guest_memory *mem, size_t index, uint64_t len, uint64_t align)

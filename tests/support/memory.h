@@ -6,6 +6,7 @@
 #ifndef AIRLOCK_TESTS_MEMORY_H
 #define AIRLOCK_TESTS_MEMORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ struct guest_region {
 	int fd;		 /* -1: no region here */
 	uint8_t *base;	 /* our own mapping */
 	uint64_t used;	 /* allocated from the start */
+	bool reversed;	 /* its pages */
 };
 
 struct guest_memory {
@@ -35,6 +37,9 @@ struct guest_memory {
 /* `regions` of `bytes` each, apart from each other; the second file and on start at an offset. */
 int guest_memory_init(struct guest_memory *mem, size_t regions, uint64_t bytes,
 		      enum guest_backing backing);
+/* The pages of every region, as the guest sees them, lie in reverse order in the front-end's
+ * memory: what follows each other is never one piece. Before anything is allocated. 0 or -errno. */
+int guest_memory_reverse(struct guest_memory *mem);
 /* One more region. Its index or -errno; -EEXIST where it would overlap. */
 int guest_memory_add(struct guest_memory *mem, uint64_t gpa, uint64_t bytes, uint64_t offset,
 		     enum guest_backing backing);

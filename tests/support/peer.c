@@ -179,8 +179,8 @@ int peer_recv(struct peer *peer, struct vu_message *msg)
 	return recv_bytes(peer, msg->bytes, msg->head.size, end);
 }
 
-int peer_tell(struct peer *peer, uint32_t request, const void *payload, uint32_t len,
-	      const int *fds, size_t nfds)
+static int tell(struct peer *peer, uint32_t request, const void *payload, uint32_t len,
+		const int *fds, size_t nfds)
 {
 	bool ack = peer->need_reply && peer->protocol >> VU_P_REPLY_ACK & 1;
 	struct vu_message answer;
@@ -196,6 +196,19 @@ int peer_tell(struct peer *peer, uint32_t request, const void *payload, uint32_t
 	if (answer.head.request != request || answer.head.size != sizeof(answer.u64))
 		return -EPROTO;
 	return answer.u64 ? PEER_REFUSED : 0;
+}
+
+int peer_tell(struct peer *peer, uint32_t request, const void *payload, uint32_t len,
+	      const int *fds, size_t nfds)
+{
+	int rc;
+
+	if (peer->lock)
+		pthread_mutex_lock(peer->lock);
+	rc = tell(peer, request, payload, len, fds, nfds);
+	if (peer->lock)
+		pthread_mutex_unlock(peer->lock);
+	return rc;
 }
 
 int peer_tell_u64(struct peer *peer, uint32_t request, uint64_t value)
@@ -220,10 +233,15 @@ int peer_tell_event(struct peer *peer, uint32_t request, uint32_t index, int fd)
 int peer_ask(struct peer *peer, uint32_t request, const void *payload, uint32_t len,
 	     struct vu_message *reply)
 {
-	int rc = peer_send(peer, request, VU_VERSION, payload, len, NULL, 0);
+	int rc;
 
+	if (peer->lock)
+		pthread_mutex_lock(peer->lock);
+	rc = peer_send(peer, request, VU_VERSION, payload, len, NULL, 0);
 	if (!rc)
 		rc = peer_recv(peer, reply);
+	if (peer->lock)
+		pthread_mutex_unlock(peer->lock);
 	if (!rc && reply->head.request != request)
 		rc = -EPROTO;
 	return rc;
@@ -247,8 +265,6 @@ int peer_negotiate(struct peer *peer, uint64_t features, uint64_t protocol)
 
 	if (rc)
 		return rc;
-	if (features & ~peer->offered)
-		return -ENOTSUP;
 	if (peer->offered >> VU_F_PROTOCOL_FEATURES & 1) {
 		rc = peer_ask_u64(peer, VU_GET_PROTOCOL_FEATURES, &peer->offered_protocol);
 		if (rc)
@@ -259,7 +275,13 @@ int peer_negotiate(struct peer *peer, uint64_t features, uint64_t protocol)
 		if (rc)
 			return rc;
 		peer->protocol = protocol;
+		/* Again, as QEMU does: some are offered by what was negotiated until now. */
+		rc = peer_ask_u64(peer, VU_GET_FEATURES, &peer->offered);
+		if (rc)
+			return rc;
 	}
+	if (features & ~peer->offered)
+		return -ENOTSUP;
 	peer->features = features;
 	return peer_tell(peer, VU_SET_OWNER, NULL, 0, NULL, 0);
 }

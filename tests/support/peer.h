@@ -7,6 +7,7 @@
 #ifndef AIRLOCK_TESTS_PEER_H
 #define AIRLOCK_TESTS_PEER_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,6 +23,7 @@ struct peer {
 	uint64_t offered, offered_protocol; /* what the back-end has */
 	uint64_t features, protocol;	    /* what was acknowledged */
 	bool need_reply;		    /* ask for an answer to everything that may have one */
+	pthread_mutex_t *lock; /* where two threads share it: held from request to answer */
 };
 
 /* All three take ownership of nothing but what they open. peer_adopt owns `sock` from then on. */
