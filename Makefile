@@ -88,6 +88,7 @@ LIBS_broker   := -lseccomp -lcap -lbpf -ljansson -lmnl
 DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libjansson-dev libmnl-dev bpftool clang
 DEB_test  := libcmocka-dev iproute2
 DEB_clang := libclang-rt-14-dev
+DEB_coverage := llvm
 DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc
 DEB_bench := dpdk-dev util-linux
 DEB_guest := qemu-system-x86 busybox-static cpio
@@ -246,6 +247,12 @@ fuzz: | $(call deps,clang)
 	    -artifact_prefix=$(BUILD)/corpus/ $(BUILD)/corpus/$$f $$f.corpus || exit; done
 fuzzers: $(call test_programs,$(FUZZ))
 $(foreach t,$(FUZZ),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))),-fsanitize=fuzzer)))
+
+# make coverage: lines that unit tests and corpora reach in what reads hostile bytes (tests/parsers), by clang's counters.
+COUNTERS := -fprofile-instr-generate -fcoverage-mapping
+coverage: | $(call deps,clang coverage)
+	@$(MAKE) --no-print-directory CC=$(CLANG) BUILD=$(BUILD)/coverage CFLAGS='-O1 -g $(COUNTERS)' LDFLAGS='$(COUNTERS)' fuzzers unit
+	@env $(TEST_ENV) tests/coverage $(BUILD)/coverage
 
 lint: all $(call deps,lint test)
 	@env $(TEST_ENV) tests/lint/run
