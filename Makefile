@@ -110,7 +110,7 @@ LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
             -I/usr/include/$(ARCH)-linux-gnu -I.
 
-.PHONY: all policies unit tests check demo bench fuzz fuzzers lint tidy install clean FORCE
+.PHONY: all policies unit tests check demo bench soak fuzz fuzzers lint tidy install clean FORCE
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BIN)/%) policies library
 
@@ -237,6 +237,12 @@ demo: all guest
 bench: all $(call test_programs,$(BENCH)) | $(call deps,bench)
 	@for b in $(filter-out %_page,$(call test_programs,$(BENCH))) $(filter %_page,$(call test_programs,$(BENCH))); do \
 	  env $(TEST_ENV) QUICK=$(QUICK) $$b || exit; done
+
+# make soak T=MINUTES: connections, deaths and restarts under traffic, and what has grown at the end.
+SOAK := $(OBJ)/tests/bench/soak
+$(eval $(call link,$(SOAK),tests/bench/soak.c,$(AR_support),-lcmocka -ljansson))
+soak: all $(SOAK)
+	@env $(TEST_ENV) T=$(T) $(SOAK)
 
 # make fuzz T=SECONDS: each target for so long, from the corpus beside it. clang's libFuzzer.
 T ?= 30
