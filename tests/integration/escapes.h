@@ -23,7 +23,6 @@
 #define CHANNEL	 INT64_C(-900001)
 #define SOCKET	 INT64_C(-900002)
 #define TAP	 INT64_C(-900003)
-#define EVENT	 INT64_C(-900004)
 #define ROOT	 INT64_C(-900005) /* comes along: the host's / */
 #define PROGRAM	 INT64_C(-900006) /* comes along: an eBPF program that drops every frame */
 #define SHELL	 INT64_C(-900007) /* comes along: an executable file */
