@@ -40,11 +40,12 @@
 #define HANG_UP_MS 200
 #define PAUSE_MS   100 /* from the first word of a front-end to the PING */
 #define ANSWER_MS  500
-/* A word that the device takes before we look is never seen here: PING goes on for a while after
- * SERVE and after every word that was, and then rarely. */
-#define BEAT_MS 400
-#define BEATS	25
-#define IDLE_MS 10000
+/* A word that the device takes before we look is never seen here: after SERVE and after every word
+ * that was, PING goes on with growing pauses. Those that nobody's word has caused get more time: a
+ * busy host is no dead device. */
+#define BEAT_MS	   400
+#define IDLE_MS	   10000
+#define PATIENT_MS 3000
 
 /* A chatty device keeps the broker neither from the others nor busy: after a turn's share it is not
  * heard for a moment. */
@@ -235,8 +236,9 @@ static void ready_step(struct device *device, const struct channel_msg *msg)
 
 static void ping_later(struct device *device)
 {
-	loop_arm(device->loop, &device->ping, device->beats ? BEAT_MS : IDLE_MS);
-	device->beats -= device->beats > 0;
+	loop_arm(device->loop, &device->ping, device->pause);
+	device->answer_ms = device->pause == BEAT_MS ? ANSWER_MS : PATIENT_MS;
+	device->pause = min_of(2 * device->pause, (unsigned)IDLE_MS);
 }
 
 static void pong_step(struct device *device, const struct channel_msg *msg)
@@ -361,9 +363,11 @@ static void connection_ready(void *arg, short revents)
 	}
 	/* Data that waits would wake us for ever: look away until the device has shown life. */
 	device->connection_watch.events = POLLRDHUP;
-	device->beats = BEATS;
-	if (!device->pinged)
-		loop_arm(device->loop, &device->ping, PAUSE_MS);
+	device->pause = BEAT_MS;
+	if (device->pinged)
+		return;
+	device->answer_ms = ANSWER_MS;
+	loop_arm(device->loop, &device->ping, PAUSE_MS);
 }
 
 static void deadline_passed(void *arg)
@@ -381,7 +385,7 @@ static void ping_send(struct device *device)
 	}
 	device->ping_seq = ping.seq;
 	device->pinged = true;
-	loop_arm(device->loop, &device->ping, ANSWER_MS + device->patience);
+	loop_arm(device->loop, &device->ping, device->answer_ms + device->patience);
 }
 
 static void ping_passed(void *arg)
@@ -418,7 +422,8 @@ void device_begin(struct device *device, int channel)
 	device->pinged = device->introduced = device->asked = device->stopped = device->discarded =
 		false;
 	device->unlogged = device->accounts = 0;
-	device->beats = BEATS;
+	device->pause = BEAT_MS;
+	device->answer_ms = ANSWER_MS;
 	device->channel_watch = (struct watch){
 		.fd = channel, .events = POLLIN, .ready = channel_ready, .arg = device
 	};

@@ -48,11 +48,11 @@ struct device {
 	const char *guilt; /* why we killed it, NULL: we did not */
 	const char *late;  /* what the running deadline is for */
 	struct watch channel_watch, connection_watch;
-	struct timer deadline; /* of READY, or of the end */
-	struct timer ping;     /* the pause before a PING, then its deadline */
-	struct timer answer;   /* of ASK_STATS */
-	struct timer rest;     /* from what it has to say */
-	unsigned beats;	       /* PINGs to come soon, whatever the front-end does */
+	struct timer deadline;	   /* of READY, or of the end */
+	struct timer ping;	   /* the pause before a PING, then its deadline */
+	struct timer answer;	   /* of ASK_STATS */
+	struct timer rest;	   /* from what it has to say */
+	unsigned pause, answer_ms; /* ms until a PING that no word causes; for the answer */
 	uint32_t seq, ping_seq, ask_seq, ask_ring;
 	bool pinged, introduced, asked, stopped;
 	bool discarded;	     /* killed through no fault of its own */

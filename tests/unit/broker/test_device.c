@@ -538,12 +538,25 @@ static void test_silence_is_looked_at_rarely(void **state)
 {
 	(void)state;
 	reach(DEVICE_WAITING);
-	device.beats = 0; /* some seconds later */
+	device.pause = 10000; /* some seconds later */
 	serve();
 	order();
 	answer_ping();
 	assert_true(loop.timers && !loop.timers->next);
 	assert_true(loop.timers->due - loop_now() > 9000000000ull);
+}
+
+/* What no word has caused may take longer: a busy host is no dead device. */
+static void test_busy_host_is_no_dead_device(void **state)
+{
+	(void)state;
+	reach(DEVICE_SERVING);
+	for (int i = 0; i < 10; i++)
+		turn(50);
+	answer_ping(); /* 400 ms after the first */
+	assert_in_range(wait_gone(2500), 2500, 2600);
+	answer_ping();
+	assert_int_equal(device.state, DEVICE_SERVING);
 }
 
 /* Whoever talks without end is heard a little at a time, and the broker sleeps in between. */
@@ -665,6 +678,7 @@ int main(void)
 		CASE(test_words_of_the_front_end_bring_a_ping),
 		CASE(test_unseen_words_are_followed_by_a_ping),
 		CASE(test_silence_is_looked_at_rarely),
+		CASE(test_busy_host_is_no_dead_device),
 		CASE(test_flood_is_heard_a_little_at_a_time),
 		CASE(test_counters_not_told),
 		CASE(test_front_end_hangs_up),
