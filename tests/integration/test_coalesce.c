@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
-#include "tests/support/gso.h"
+#include "tests/unit/lib/gso.h"
 #include "tests/support/rig.h"
 
 #define BURST 100

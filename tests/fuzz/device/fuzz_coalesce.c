@@ -12,7 +12,7 @@
 
 #include "device/pair.h"
 #include "lib/util.h"
-#include "tests/support/gso.h"
+#include "tests/unit/lib/gso.h"
 
 #define FRAMES 64
 #define SLOT   8192

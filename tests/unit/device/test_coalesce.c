@@ -3,7 +3,7 @@
  * frames join and which do not; and what happens around them when the ring, the TAP or the memory
  * ends.
  */
-#include "tests/support/gso.h"
+#include "tests/unit/lib/gso.h"
 #include "tests/unit/device/stage.h"
 #include "lib/tun.h"
 
