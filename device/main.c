@@ -423,15 +423,6 @@ static void turn(void)
 	end_when_stopped();
 }
 
-#ifdef AIRLOCK_SANITIZE
-/* ThreadSanitizer would sleep for a second at the end, and no environment is there to say no. */
-const char *__tsan_default_options(void);
-const char *__tsan_default_options(void)
-{
-	return "atexit_sleep_ms=0";
-}
-#endif
-
 int main(int argc, char **argv)
 {
 	struct channel_ready ready;

@@ -92,3 +92,12 @@ int confine_threads(void)
 
 	return setrlimit(RLIMIT_NPROC, &none) ? -errno : 0;
 }
+
+#ifdef AIRLOCK_SANITIZE
+/* ThreadSanitizer would sleep for a second at the end, and no environment is there to say no. */
+const char *__tsan_default_options(void);
+const char *__tsan_default_options(void)
+{
+	return "atexit_sleep_ms=0";
+}
+#endif
