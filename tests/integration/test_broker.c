@@ -189,7 +189,7 @@ static void informative_options_need_nothing(void **state)
 		char *text;
 
 		assert_ok(program_run(&p, &s));
-		assert_int_equal(0, program_wait(&p, 3000));
+		assert_int_equal(0, program_wait(&p, rig_patience(3000)));
 		text = program_text(p.output);
 		assert_non_null(strstr(text, rows[i].words));
 		if (strcmp(rows[i].option, "--print-capabilities") == 0) {
@@ -894,7 +894,7 @@ static void people_read_the_control_socket(void **state)
 		char *text;
 
 		assert_ok(program_run(&p, &s));
-		assert_int_equal(0, program_wait(&p, 3000));
+		assert_int_equal(0, program_wait(&p, rig_patience(3000)));
 		text = program_text(p.output);
 		assert_true(program_matches(text, rows[i].words));
 		free(text);

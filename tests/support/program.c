@@ -24,7 +24,8 @@
 #include "lib/fd.h"
 
 #define FIRST_FD 3
-#define SPARE_FD 200 /* above everything that a child inherits */
+#define END_MS	 20000 /* for who is told to end: longer than a busy machine takes */
+#define SPARE_FD 200   /* above everything that a child inherits */
 
 static int64_t now_ms(void)
 {
@@ -192,11 +193,11 @@ int program_stop(struct program *p)
 	if (p->pid <= 0)
 		return -ECHILD;
 	program_signal(p, SIGTERM);
-	rc = program_wait(p, 5000);
+	rc = program_wait(p, END_MS);
 	if (rc != -ETIMEDOUT)
 		return rc;
 	program_signal(p, SIGKILL);
-	program_wait(p, 5000);
+	program_wait(p, END_MS);
 	return -ETIMEDOUT;
 }
 

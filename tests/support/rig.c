@@ -154,7 +154,7 @@ void rig_launch(struct rig *rig, const struct program_start *start)
 	int rc;
 
 	assert_ok(program_run(&rig->broker, start));
-	rc = program_wait_ready(&rig->broker, RIG_START_MS);
+	rc = program_wait_ready(&rig->broker, rig_patience(RIG_START_MS));
 	if (rc)
 		program_show(&rig->broker);
 	assert_ok(rc);
@@ -399,7 +399,7 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 	for (; *arguments; arguments++)
 		n = add(&start, n, *arguments);
 	assert_ok(program_run(&ctl, &start));
-	assert_ok(program_wait(&ctl, 3000));
+	assert_ok(program_wait(&ctl, rig_patience(3000)));
 	text = program_text(ctl.output);
 	assert_non_null(text);
 	json = json_loads(text, 0, NULL);
