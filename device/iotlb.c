@@ -94,7 +94,7 @@ int iotlb_apply(const struct iotlb *old, const struct vu_iotlb *msg, const struc
 
 	if (!update && msg->type != VU_IOTLB_INVALIDATE)
 		return -EINVAL;
-	/* From 0, a size of 0 is 2^64: that is how QEMU invalidates everything. */
+	/* From 0, a size of 0 is 2^64, which the field cannot hold. */
 	if (e.last < e.first || (update && !msg->size))
 		return -EINVAL;
 	if (update) {
