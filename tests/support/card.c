@@ -156,8 +156,18 @@ int card_connect(struct card *card, const char *socket_path)
 	int sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	snprintf(address.sun_path, sizeof(address.sun_path), "%s", socket_path);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&address, sizeof(address)))
+	if (sock < 0)
 		return -errno;
+	/* A name appears a moment before somebody listens there. */
+	for (int i = 0; connect(sock, (struct sockaddr *)&address, sizeof(address)); i++) {
+		int rc = -errno;
+
+		if (rc != -ECONNREFUSED || i == 200) {
+			close(sock);
+			return rc;
+		}
+		usleep(5000);
+	}
 	return card_adopt(card, sock);
 }
 
