@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -172,9 +173,11 @@ static int seal(void)
 /* airlock_ops.thread: the device task installs its filter itself, and does nothing before. */
 static void task_seal(void *opaque)
 {
-	int rc = seal();
+	int rc;
 
 	(void)opaque;
+	prctl(PR_SET_NAME, "airlock-task", 0, 0, 0);
+	rc = seal();
 	/* Release: pairs with the acquire in seal_all(). */
 	atomic_store_explicit(&sealed, rc ? rc : 1, memory_order_release);
 	fd_signal(sealed_fd);
@@ -398,6 +401,7 @@ int main(int argc, char **argv)
 	struct channel_ready ready;
 
 	log_init("airlock-vfio-user", LOG_INFO);
+	prctl(PR_SET_NAME, "airlock-server", 0, 0, 0);
 	options_parse(&options, argc, argv);
 	if (confine_check(-1))
 		die(EXIT_USAGE,
