@@ -223,6 +223,38 @@ static void front_end_that_does_not_read(void **state)
 	assert_int_equal(-1, back.sock);
 }
 
+/* A translation that is missed is asked for, what broke a ring is told, and a no is kept for who
+ * waits. */
+static void translations_are_asked_for(void **state)
+{
+	const uint64_t miss = 0x5000 | VU_ACCESS_RW;
+	struct {
+		struct vu_header head;
+		uint32_t value[2];
+	} no = { { VU_BACK_IOTLB_MSG, VU_VERSION | VU_FLAG_REPLY, 8 }, { 1, 0 } };
+	struct vu_header head;
+	struct vu_iotlb body;
+	unsigned int ring = 99;
+
+	(void)state;
+	back_miss(&back, 3, miss);
+	back_denied(&back, 1, miss);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(sizeof(head), recv(far, &head, sizeof(head), MSG_DONTWAIT));
+		assert_int_equal(VU_BACK_IOTLB_MSG, head.request);
+		assert_int_equal(VU_VERSION | VU_FLAG_NEED_REPLY, head.flags);
+		assert_int_equal(sizeof(body), recv(far, &body, sizeof(body), MSG_DONTWAIT));
+		assert_int_equal(i ? VU_IOTLB_ACCESS_FAIL : VU_IOTLB_MISS, body.type);
+		assert_int_equal(0x5000, body.iova);
+		assert_int_equal(VU_ACCESS_RW, body.perm);
+		assert_int_equal(sizeof(no), send(far, &no, sizeof(no), 0));
+		back_ready(&back, POLLIN);
+	}
+	assert_int_equal(miss, back_refused(&back, &ring));
+	assert_int_equal(3, ring);
+	assert_int_equal(0, back_refused(&back, &ring));
+}
+
 /* ---- by messages alone, over the whole session ---- */
 
 static void configure_inband(uint32_t ring)
@@ -371,6 +403,7 @@ int main(void)
 		TEST(another_channel),
 		TEST(descriptors_in_an_answer),
 		TEST(front_end_that_does_not_read),
+		TEST(translations_are_asked_for),
 		SESSION(kicks_and_calls_by_message),
 		SESSION(descriptors_are_preferred),
 		SESSION(bad_channels),

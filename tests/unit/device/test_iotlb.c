@@ -6,6 +6,7 @@
 #include "tests/unit/device/stage.h"
 
 #include "device/iotlb.h"
+#include "device/ring.h"
 
 #define PAGE IOTLB_PAGE
 #define IOVA 0x5000000000ull
@@ -277,14 +278,84 @@ static void without_memory(void **state)
 	assert_int_equal(-EFAULT, iotlb_apply(t, &msg, NULL, true, &next));
 }
 
+/* What a ring says when it wants a translation, and after it was given this one. */
+static int64_t asks(struct ring *ring)
+{
+	int rc = ring_map(ring);
+
+	if (!rc)
+		return 0;
+	assert_true(ring->miss);
+	return (int64_t)ring->miss;
+}
+
+static void give(struct ring *ring, uint64_t iova, uint64_t gpa, uint8_t perm)
+{
+	struct ring_config cfg = ring->cfg;
+
+	assert_int_equal(0, update(iova, PAGE, gpa, perm));
+	cfg.iotlb = t;
+	ring_move(ring, &cfg, stage.mem);
+}
+
+/* Areas and buffers behind translations that come one at a time, in either format. */
+static void rings_ask_for_what_they_lack(void **state)
+{
+	static struct ring ring;
+	struct iovec iov[4];
+
+	for (unsigned int packed = 0; packed < 2; packed++) {
+		struct chain chain = { .iov = iov, .room = 4 };
+		struct ring_config cfg = { .size = 16,
+					   .packed = packed,
+					   .event_idx = true,
+					   .iotlb = t,
+					   .iova = { IOVA, IOVA + PAGE, IOVA + 2 * PAGE } };
+		struct virtq_desc *desc = at(GPA_A);
+		struct virtq_avail *avail = at(GPA_B);
+
+		ring_init(&ring, &cfg, stage.mem);
+		assert_int_equal(IOVA | (packed ? RW : RO), asks(&ring));
+		give(&ring, IOVA, GPA_A, RW);
+		assert_int_equal((IOVA + PAGE) | RO, asks(&ring));
+		give(&ring, IOVA + PAGE, GPA_B, RO);
+		assert_int_equal((IOVA + 2 * PAGE) | RW, asks(&ring));
+		give(&ring, IOVA + 2 * PAGE, GPA_B + PAGE, RW);
+		assert_int_equal(0, asks(&ring));
+
+		*desc = (struct virtq_desc){ IOVA + 3 * PAGE, 100, 0, 0 };
+		if (packed)
+			((struct virtq_packed_desc *)desc)->flags = DESC_F_AVAIL;
+		avail->idx = packed ? 0 : 1;
+		assert_true(ring_pop(&ring, &chain) < 0);
+		assert_int_equal((IOVA + 3 * PAGE) | RO, ring.miss);
+		give(&ring, IOVA + 3 * PAGE, GPA_C, RO);
+		assert_int_equal(0, asks(&ring));
+		assert_int_equal(1, ring_pop(&ring, &chain));
+		assert_ptr_equal(at(GPA_C), iov[0].iov_base);
+		ring_push(&ring, chain.head, chain.slots, 0);
+		ring_publish(&ring);
+		assert_true(packed ? ((struct virtq_packed_desc *)desc)->flags & DESC_F_USED
+				   : ((struct virtq_used *)at(GPA_B + PAGE))->idx == 1);
+		close_all(state);
+		open_empty(state);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, open_empty, close_all)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(messages),		TEST(permissions),	     TEST(pages_in_any_order),
-		TEST(overlaps),		TEST(the_oldest_makes_room), TEST(another_memory_map),
-		TEST(by_guest_address), TEST(without_memory),
+		TEST(messages),
+		TEST(permissions),
+		TEST(pages_in_any_order),
+		TEST(overlaps),
+		TEST(the_oldest_makes_room),
+		TEST(another_memory_map),
+		TEST(by_guest_address),
+		TEST(without_memory),
+		TEST(rings_ask_for_what_they_lack),
 	};
 
 	return cmocka_run_group_tests_name("iotlb", tests, NULL, NULL);
