@@ -289,12 +289,12 @@ static void displaced(void *arg)
 }
 
 /* Whom a VMM was connected to is gone. */
-static void connection_over(struct monitor *m, const struct device *device, const struct crew *crew)
+static void connection_over(struct monitor *m, const struct device *device)
 {
 	if (m->is.once) {
 		m->last = device;
 		monitor_stop(m, 0);
-	} else if (crew->held) {
+	} else if (m->crew.held || (m->is.pair && m->pair.crew.held)) {
 		monitor_stop(m, 1);
 	}
 }
@@ -311,7 +311,7 @@ static void session_end(struct monitor *m, const struct device *device)
 	if ((m->is.pair || m->is.frontends->kind == FRONTENDS_DIAL) && !m->stopping)
 		seek_later(m);
 	if (!m->is.pair)
-		connection_over(m, device, &m->crew);
+		connection_over(m, device);
 }
 
 static void on_gone(void *arg, struct device *device, enum device_state from)
@@ -334,7 +334,7 @@ static void transport_over(void *arg, struct device *transport)
 {
 	struct monitor *m = arg;
 
-	connection_over(m, transport, &m->pair.crew);
+	connection_over(m, transport);
 }
 
 static const struct device_owner life = {
