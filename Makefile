@@ -89,6 +89,7 @@ DEB_build := libc6-dev linux-libc-dev libseccomp-dev libcap-dev libbpf-dev libja
 DEB_test  := libcmocka-dev iproute2
 DEB_clang := libclang-rt-14-dev
 DEB_coverage := llvm
+DEB_afl := afl++
 DEB_lint  := clang-format clang-tidy cppcheck shellcheck mandoc
 DEB_bench := dpdk-dev util-linux
 DEB_guest := qemu-system-x86 busybox-static cpio
@@ -110,7 +111,7 @@ LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
             -I/usr/include/$(ARCH)-linux-gnu -I.
 
-.PHONY: all policies unit tests check demo bench soak fuzz fuzzers lint tidy install clean FORCE
+.PHONY: all policies unit tests check demo bench soak fuzz fuzz-libfuzzer fuzz-afl fuzzers coverage lint tidy install clean FORCE
 .DELETE_ON_ERROR:
 all: $(PROGRAMS:%=$(BIN)/%) policies library
 
@@ -244,13 +245,19 @@ $(eval $(call link,$(SOAK),tests/bench/soak.c,$(AR_support),-lcmocka -ljansson))
 soak: all $(SOAK)
 	@env $(TEST_ENV) T=$(T) $(SOAK)
 
-# make fuzz T=SECONDS: each target for so long, from the corpus beside it. clang's libFuzzer.
-T ?= 30
-fuzz: | $(call deps,clang)
+# make fuzz T=SECONDS: each target for so long, from the corpus beside it. clang's libFuzzer, or ENGINE=afl: AFL++. One
+# target: FUZZ=tests/fuzz/ROOM/fuzz_NAME.c
+T      ?= 30
+ENGINE ?= libfuzzer
+fuzz: fuzz-$(ENGINE)
+fuzz-libfuzzer: | $(call deps,clang)
 	@$(MAKE) --no-print-directory CC=$(CLANG) SANITIZE=fuzzer-no-link,address,undefined fuzzers
 	@for f in $(patsubst %.c,%,$(FUZZ)); do echo "  FUZZ    $$f ($(T) s)"; mkdir -p $(BUILD)/corpus/$$f $$f.corpus; \
 	  $(BUILD)/obj-fuzzer-no-link-address-undefined/$$f -max_total_time=$(T) -print_final_stats=1 \
 	    -artifact_prefix=$(BUILD)/corpus/ $(BUILD)/corpus/$$f $$f.corpus || exit; done
+fuzz-afl: | $(call deps,clang afl)
+	@$(MAKE) --no-print-directory CC=afl-clang-fast BUILD=$(BUILD)/afl fuzzers
+	@for f in $(patsubst %.c,%,$(FUZZ)); do tests/fuzz/afl $(BUILD)/afl/obj/$$f $$f.corpus $(BUILD)/afl/corpus/$$f $(T) || exit; done
 fuzzers: $(call test_programs,$(FUZZ))
 $(foreach t,$(FUZZ),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))),-fsanitize=fuzzer)))
 
