@@ -156,7 +156,7 @@ void rig_launch(struct rig *rig, const struct program_start *start)
 	assert_ok(program_run(&rig->broker, start));
 	rc = program_wait_ready(&rig->broker, rig_patience(RIG_START_MS));
 	if (rc)
-		program_show(&rig->broker);
+		rig_abandon(rig); /* no teardown follows a setup that failed */
 	assert_ok(rc);
 	if (host_has(RIG_TAP))
 		assert_ok(wire_open(&rig->wire, RIG_TAP, ETH_P_ALL));
