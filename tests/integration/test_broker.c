@@ -10,6 +10,7 @@
 #include <linux/if_tun.h>
 #include <net/if.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -904,6 +905,45 @@ static void people_read_the_control_socket(void **state)
 	rig_stop(&rig);
 }
 
+/* Under the jail and its filters: a worker for each CPU of the list, by turns, that looks on after
+ * work and still falls asleep. */
+static void workers_run_where_they_are_told(void **state)
+{
+	char affinity[32], allowed[64], name[64], cpu[16];
+	pid_t device, tids[8];
+	long long used;
+	cpu_set_t set;
+	int last = -1, n, workers = 0;
+
+	(void)state;
+	assert_ok(sched_getaffinity(0, sizeof(set), &set));
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		last = CPU_ISSET(i, &set) ? i : last;
+	snprintf(cpu, sizeof(cpu), "%d", last);
+	snprintf(affinity, sizeof(affinity), "--affinity=%d", last);
+	rig_start(&rig, (const char *[]){ affinity, "--poll-us=2000", "--queue-pairs=2", NULL });
+	rig_open(&rig, &guest, &(struct guest_options){ .pairs = 2 });
+	device = rig_device(&rig);
+	n = proc_threads(device, tids, ARRAY_SIZE(tids));
+	for (int i = 0; i < n; i++) {
+		assert_ok(proc_thread_status(device, tids[i], "Name", name, sizeof(name)));
+		if (strcmp(name, "airlock-worker") != 0)
+			continue;
+		assert_ok(proc_thread_status(device, tids[i], "Cpus_allowed_list", allowed,
+					     sizeof(allowed)));
+		assert_string_equal(cpu, allowed);
+		workers++;
+	}
+	assert_int_equal(2, workers);
+	rig_exchange(&rig, &guest, 0);
+	rig_sleep(50);
+	used = proc_cpu_ns(device);
+	rig_sleep(300);
+	assert_true(proc_cpu_ns(device) - used < 30000000);
+	rig_close(&rig, &guest);
+	rig_stop(&rig);
+}
+
 #define TEST(name)   cmocka_unit_test_setup_teardown(name, start, end)
 #define NO_RIG(name) cmocka_unit_test_setup_teardown(name, blank, end)
 
@@ -941,6 +981,7 @@ int main(void)
 		TEST(many_connections_leak_nothing),
 		TEST(control_tells_and_restarts),
 		TEST(people_read_the_control_socket),
+		NO_RIG(workers_run_where_they_are_told),
 	};
 	static char names[ARRAY_SIZE(usages)][64];
 	struct CMUnitTest tests[ARRAY_SIZE(usages) + ARRAY_SIZE(fixed)];
