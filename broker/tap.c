@@ -261,9 +261,9 @@ int tap_open(const struct tap_options *options, struct tap *tap)
 {
 	int error;
 
-	*tap = (struct tap){ .pairs = options->pairs };
+	*tap = (struct tap){ .pairs = options->pairs, .steering = STEERING_NONE };
 	memset(tap->queues, -1, sizeof(tap->queues));
-	if (steering_open(&tap->steering))
+	if (tap->pairs > 1 && steering_open(&tap->steering))
 		info("TAP: this host has no steering by eBPF: VIRTIO_NET_F_RSS is not offered");
 	error = options->fd_count ? queues_inherit(options, tap) : queues_open(options, tap);
 	if (!error)

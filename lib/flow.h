@@ -35,8 +35,13 @@
 #define FLOW_DESTINATION 60
 #define FLOW_OPTION_HOME 201 /* RFC 6275: the mobile node's own address */
 
-/* eBPF has no calls to speak of. */
 #define FLOW_INLINE static inline __attribute__((always_inline))
+
+/* A step that the eBPF program makes a global function of: the kernel's verifier then looks at it
+ * once, for any argument (it may be NULL), and not again on each way that leads there. */
+#ifndef FLOW_STEP
+#define FLOW_STEP FLOW_INLINE
+#endif
 
 struct flow {
 	__u8 input[TOEPLITZ_INPUT];
@@ -71,26 +76,27 @@ FLOW_INLINE __u32 flow_ipv4(flow_frame *frame, struct flow *f, __u32 types, __u3
 }
 
 /* Looks for a home address in a destination options header of `len` bytes. */
-FLOW_INLINE void flow_home(flow_frame *frame, struct flow *f, __u32 off, __u32 len)
+FLOW_STEP int flow_home(flow_frame *frame, struct flow *f, __u32 off, __u32 len)
 {
 	__u32 at = 2;
 	__u8 option[2];
 
-	for (int i = 0; i < FLOW_OPTIONS_MAX; i++) {
+	for (int i = 0; f && i < FLOW_OPTIONS_MAX; i++) {
 		if (at + 2 > len || !flow_take(frame, off + at, option, 2))
-			return;
+			return 0;
 		if (option[0] == FLOW_OPTION_HOME && option[1] == 16) {
 			f->has_home = flow_take(frame, off + at + 2, f->home, 16);
-			return;
+			return 0;
 		}
 		at += option[0] ? 2u + option[1] : 1;
 	}
+	return 0;
 }
 
 /* Follows extension headers to the transport's. */
-FLOW_INLINE void flow_headers(flow_frame *frame, struct flow *f)
+FLOW_STEP int flow_headers(flow_frame *frame, struct flow *f)
 {
-	for (int i = 0; i < FLOW_HEADERS_MAX; i++) {
+	for (int i = 0; f && i < FLOW_HEADERS_MAX; i++) {
 		__u8 next = f->next, head[4];
 		__u32 len;
 
@@ -108,6 +114,7 @@ FLOW_INLINE void flow_headers(flow_frame *frame, struct flow *f)
 		f->off += len;
 		f->next = head[0];
 	}
+	return 0;
 }
 
 /* The types of 5.1.6.4.3.3 are for frames with extension headers only, and come first there. */
