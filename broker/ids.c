@@ -1,11 +1,10 @@
 /*
  * The ids of the device and the spawner. Runs in the broker while it is privileged; trusts the user
- * database, /proc and the lock directory, which is root's alone.
+ * database and the lock directory, which is root's alone.
  */
 #include "broker/ids.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -16,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -23,60 +23,16 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define IDS_COUNT (IDS_LAST - IDS_FIRST + 1)
-
-/* Ids of the range that some process has, as user or group. */
-static bool used[IDS_COUNT];
-
 static bool in_range(unsigned id)
 {
 	return id >= IDS_FIRST && id <= IDS_LAST;
 }
 
-static void mark_line(const char *line)
+/* Some process runs as this user: signals, ptrace and /proc go by that, never by a group. One
+ * question, however many processes there are. */
+static bool runs(unsigned uid)
 {
-	char *at = (char *)line;
-
-	for (int i = 0; i < 4; i++) {
-		unsigned long id = strtoul(at, &at, 10);
-
-		if (in_range((unsigned)id))
-			used[id - IDS_FIRST] = true;
-	}
-}
-
-static void mark_process(int proc, const char *pid)
-{
-	char path[PATH_MAX], line[256];
-	int fd;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "%s/status", pid);
-	fd = openat(proc, path, O_RDONLY | O_CLOEXEC);
-	f = fd < 0 ? NULL : fdopen(fd, "r");
-	if (!f) {
-		fd_close(&fd);
-		return; /* it has ended */
-	}
-	while (fgets(line, sizeof(line), f))
-		if (!strncmp(line, "Uid:", 4) || !strncmp(line, "Gid:", 4))
-			mark_line(line + 4);
-	fclose(f);
-}
-
-static int mark_processes(void)
-{
-	DIR *proc = opendir("/proc");
-	struct dirent *e;
-
-	if (!proc)
-		return -errno;
-	memset(used, 0, sizeof(used));
-	while ((e = readdir(proc)))
-		if (isdigit((unsigned char)e->d_name[0]))
-			mark_process(dirfd(proc), e->d_name);
-	closedir(proc);
-	return 0;
+	return getpriority(PRIO_USER, uid) != -1 || errno != ESRCH;
 }
 
 static int open_dir(void)
@@ -119,16 +75,12 @@ static int lock_id(int dir, unsigned id, int how)
  * comes last: to ask it can be slow. */
 static int choose(int dir, unsigned *id)
 {
-	for (unsigned i = 0; i < IDS_COUNT; i++) {
-		int fd;
+	for (*id = IDS_FIRST; *id <= IDS_LAST; ++*id) {
+		int fd = lock_id(dir, *id, LOCK_EX);
 
-		*id = IDS_FIRST + i;
-		if (used[i])
-			continue;
-		fd = lock_id(dir, *id, LOCK_EX);
 		if (fd == -EBUSY)
 			continue;
-		if (fd < 0 || (!getpwuid(*id) && !getgrgid(*id)))
+		if (fd < 0 || (!runs(*id) && !getpwuid(*id) && !getgrgid(*id)))
 			return fd;
 		close(fd);
 	}
@@ -201,11 +153,13 @@ static int find_named(const char *user, const char *group, struct ids *ids)
  * that choose. Several may be given the same. */
 static int hold_named(int dir, const char *user, const char *group, struct ids *ids)
 {
-	if ((user || group) && in_range(ids->device_gid))
-		used[ids->device_gid - IDS_FIRST] = true;
+	if ((user || group) && in_range(ids->device_gid)) {
+		ids->locks[2] = lock_id(dir, ids->device_gid, LOCK_SH);
+		if (ids->locks[2] < 0 && ids->locks[2] != -EBUSY) /* a group may be shared */
+			return ids->locks[2];
+	}
 	if (!user || !in_range(ids->device_uid))
 		return 0;
-	used[ids->device_uid - IDS_FIRST] = true;
 	ids->locks[0] = lock_id(dir, ids->device_uid, LOCK_SH);
 	return min_of(ids->locks[0], 0);
 }
@@ -238,13 +192,11 @@ int ids_claim(const char *user, const char *group, struct ids *ids)
 {
 	int ret;
 
-	*ids = (struct ids){ .locks = { -1, -1 } };
+	*ids = (struct ids){ .locks = { -1, -1, -1 } };
 	ret = find_named(user, group, ids);
 	if (ret)
 		return ret;
-	ret = mark_processes();
-	if (!ret)
-		ret = choose_rest(user, group, ids);
+	ret = choose_rest(user, group, ids);
 	if (ret) {
 		err("no id for the device in %d to %d (%s): %s", IDS_FIRST, IDS_LAST, IDS_DIR,
 		    strerror(-ret));

@@ -1,7 +1,8 @@
 /*
  * The two unprivileged ids of one broker: its device's and its spawner's. Unless told otherwise
- * they come from 61184–65519, are nobody's in the user database, belong to no process, and are
- * locked against other brokers under /run/airlock/ids for as long as this one lives. Needs root.
+ * they come from 61184–65519, are nobody's in the user database, no process runs as these users,
+ * and they are locked against other brokers under /run/airlock/ids for as long as this one lives.
+ * Needs root.
  */
 #ifndef AIRLOCK_BROKER_IDS_H
 #define AIRLOCK_BROKER_IDS_H
@@ -17,7 +18,7 @@ struct ids {
 	gid_t device_gid;
 	uid_t spawner_uid;
 	gid_t spawner_gid;
-	int locks[2]; /* owned: the flock'd files, -1 where none was needed; ids_release() */
+	int locks[3]; /* owned: the flock'd files, -1 where none was needed; ids_release() */
 };
 
 /* user, group: a name or a number for the device, NULL to choose. A user given alone brings its

@@ -38,9 +38,9 @@ struct kind {
 	struct spawner *spawner;
 };
 
-#define KIND_NONE                                         \
-	{                                                 \
-		.ids.locks = { -1, -1 }, .program.fd = -1 \
+#define KIND_NONE                                             \
+	{                                                     \
+		.ids.locks = { -1, -1, -1 }, .program.fd = -1 \
 	}
 
 /* Everything that the broker owns. */
@@ -101,7 +101,13 @@ static int socket_check(struct broker *b)
 	return min_of(kind, 0);
 }
 
-/* Answers -EINVAL for what the administrator must change. */
+static unsigned roles(const struct config *config)
+{
+	return POLICIES_SUPERVISED | (config->vfio_user ? POLICIES_PAIRED : 0);
+}
+
+/* Answers -EINVAL for what the administrator must change. The policies' verdict comes later: a
+ * child works on it meanwhile. */
 static int check(struct broker *b)
 {
 	const struct config *config = &b->config;
@@ -127,9 +133,16 @@ static int check(struct broker *b)
 		error = ids_claim(NULL, NULL, &b->transports.ids);
 	if (error)
 		return error;
-	error = policies_load(config->policy_dir,
-			      POLICIES_SUPERVISED | (config->vfio_user ? POLICIES_PAIRED : 0),
-			      b->devices.ids.spawner_uid, b->devices.ids.spawner_gid, &b->policies);
+	error = policies_begin(config->policy_dir, roles(config), b->devices.ids.spawner_uid,
+			       b->devices.ids.spawner_gid, &b->policies);
+	return config_mistake(error) ? -EINVAL : error;
+}
+
+/* The child has had its time. Nothing that outlives this process has been changed by then. */
+static int policies_take(struct broker *b)
+{
+	int error = policies_finish(b->policies, roles(&b->config));
+
 	return config_mistake(error) ? -EINVAL : error;
 }
 
@@ -227,6 +240,9 @@ static int open_all(struct broker *b)
 	if (b->config.vfio_user)
 		denial_watch(&b->transports);
 	notify_open(&b->notify, b->config.ready_fd);
+	error = policies_take(b);
+	if (error)
+		return error;
 	error = tap_configure(&b->tap, &b->config.tap);
 	if (error)
 		return error;

@@ -45,7 +45,7 @@ static struct {
 	sigset_t before; /* the signal mask that we were given */
 } me = {
 	.program.fd = -1,
-	.ids.locks = { -1, -1 },
+	.ids.locks = { -1, -1, -1 },
 	.listener = LISTENER_NONE,
 	.notify = { -1, -1 },
 	.connection = -1,

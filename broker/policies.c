@@ -40,8 +40,15 @@ static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
 					  [ROLE_TRANSPORT] = "transport",
 					  [ROLE_TRANSPORT_SPAWNER] = "transport-spawner" };
 
+/* The order in which they are compiled is that in which they are waited for: what a spawner and
+ * its children install first, the broker's own last. */
+static const enum role turns[ROLES] = { ROLE_SPAWNER, ROLE_CONTROL,   ROLE_WORKER,
+					ROLE_LAUNCH,  ROLE_TRANSPORT, ROLE_TRANSPORT_SPAWNER,
+					ROLE_BROKER };
+
 /* What the child says of one role, beside the filter in its memory file. */
 struct verdict {
+	uint32_t role;
 	int32_t error;
 	uint32_t ncalls;
 	char calls[POLICY_CALLS_MAX][POLICY_CALL_MAX];
@@ -229,10 +236,12 @@ static _Noreturn void compile_all(const struct text *texts, unsigned roles,
 		err("compiling policies: cannot give up privileges: %s", strerror(-ret));
 		_exit(1);
 	}
-	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1)) {
-		struct verdict verdict = { 0 };
+	for (size_t i = 0; i < ARRAY_SIZE(turns); i++) {
+		struct verdict verdict = { .role = turns[i] };
 
-		verdict.error = build(&texts[i], policies->roles[i].fd, &verdict);
+		if (!(roles & ROLE_BIT(turns[i])))
+			continue;
+		verdict.error = build(&texts[turns[i]], policies->roles[turns[i]].fd, &verdict);
 		if (write(up, &verdict, sizeof(verdict)) != sizeof(verdict))
 			_exit(1);
 	}
@@ -277,25 +286,20 @@ static int seal(struct policies_role *role)
 	return 0;
 }
 
-static int take_role(int up, const char *path, struct policies_role *role)
+static int take_role(const struct verdict *verdict, struct policies_role *role)
 {
-	struct verdict verdict;
-	int ret = read_verdict(up, &verdict);
+	int ret = verdict->error;
 
-	if (!ret)
-		ret = verdict.error;
-	if (!ret && verdict.ncalls > POLICY_CALLS_MAX)
+	if (!ret && verdict->ncalls > POLICY_CALLS_MAX)
 		ret = -EPROTO;
 	if (!ret)
 		ret = seal(role);
-	if (ret) {
-		err("policy %s: not compiled: %s", path, strerror(-ret));
+	if (ret)
 		return ret;
-	}
-	role->ncalls = verdict.ncalls;
+	role->ncalls = verdict->ncalls;
 	for (size_t i = 0; i < role->ncalls; i++)
 		snprintf(role->calls[i], POLICY_CALL_MAX, "%.*s", POLICY_CALL_MAX - 1,
-			 verdict.calls[i]);
+			 verdict->calls[i]);
 	return 0;
 }
 
@@ -305,32 +309,50 @@ static int no_compiler(int error)
 	return error;
 }
 
-static int compile_apart(const struct text *texts, unsigned roles, struct policies *policies,
-			 uid_t uid, gid_t gid)
+/* Of the role that the child has done next. */
+static int take_next(struct policies *policies)
 {
-	int up[2], ret = 0;
-	pid_t child;
+	struct verdict verdict;
+	int ret = read_verdict(policies->verdicts, &verdict);
 
-	if (pipe2(up, O_CLOEXEC) < 0)
-		return no_compiler(-errno);
-	child = fork();
-	if (!child)
-		compile_all(texts, roles, policies, up[1], uid, gid);
-	fd_close(&up[1]);
-	if (child < 0)
-		ret = no_compiler(-errno);
-	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1))
-		ret = take_role(up[0], texts[i].path, &policies->roles[i]);
-	fd_close(&up[0]);
-	if (child > 0) {
-		if (ret)
-			kill(child, SIGKILL);
-		waitpid(child, NULL, 0);
-	}
+	if (!ret && (verdict.role >= ROLES || !(policies->pending & ROLE_BIT(verdict.role))))
+		ret = -EPROTO;
+	if (ret)
+		return no_compiler(ret);
+	ret = take_role(&verdict, &policies->roles[verdict.role]);
+	if (ret)
+		err("policy %s: not compiled: %s", policies->roles[verdict.role].file,
+		    strerror(-ret));
+	policies->pending &= ~ROLE_BIT(verdict.role);
 	return ret;
 }
 
-int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out)
+static void reap(struct policies *policies)
+{
+	if (policies->child > 0)
+		waitpid(policies->child, NULL, 0);
+	policies->child = 0;
+	fd_close(&policies->verdicts);
+}
+
+static int compile_apart(const struct text *texts, unsigned roles, struct policies *policies,
+			 uid_t uid, gid_t gid)
+{
+	int up[2], ret;
+
+	if (pipe2(up, O_CLOEXEC) < 0)
+		return no_compiler(-errno);
+	policies->child = fork();
+	if (!policies->child)
+		compile_all(texts, roles, policies, up[1], uid, gid);
+	ret = policies->child < 0 ? no_compiler(-errno) : 0;
+	fd_close(&up[1]);
+	policies->verdicts = up[0];
+	policies->pending = roles;
+	return ret;
+}
+
+int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out)
 {
 	struct policies *policies = calloc(1, sizeof(*policies));
 	struct text *texts = calloc(ROLES, sizeof(*texts));
@@ -339,6 +361,8 @@ int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct 
 	*out = NULL;
 	for (size_t i = 0; policies && i < ROLES; i++)
 		policies->roles[i].fd = -1;
+	if (policies)
+		policies->verdicts = -1;
 	if (!ret)
 		ret = read_texts(dir, roles, texts, policies);
 	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
@@ -357,10 +381,37 @@ int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct 
 	return 0;
 }
 
+int policies_finish(struct policies *policies, unsigned roles)
+{
+	int ret = 0;
+
+	while (!ret && (policies->pending & roles))
+		ret = take_next(policies);
+	if (!policies->pending)
+		reap(policies);
+	return ret;
+}
+
+int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out)
+{
+	int ret = policies_begin(dir, roles, uid, gid, out);
+
+	if (!ret)
+		ret = policies_finish(*out, roles);
+	if (ret) {
+		policies_free(*out);
+		*out = NULL;
+	}
+	return ret;
+}
+
 void policies_free(struct policies *policies)
 {
 	if (!policies)
 		return;
+	if (policies->child > 0)
+		kill(policies->child, SIGKILL);
+	reap(policies);
 	for (size_t i = 0; i < ROLES; i++)
 		fd_close(&policies->roles[i].fd);
 	free(policies);

@@ -19,8 +19,7 @@ enum role {
 	ROLES
 };
 
-/* Sets of roles: who supervises devices, and transports beside them; who hands a device over to
- * minijail0. */
+/* Sets: who supervises devices, and transports beside them; who hands one to minijail0. */
 #define ROLE_BIT(role)	    (1u << (role))
 #define POLICIES_SUPERVISED (ROLE_BIT(ROLE_LAUNCH) - 1)
 #define POLICIES_PAIRED	    (ROLE_BIT(ROLE_TRANSPORT) | ROLE_BIT(ROLE_TRANSPORT_SPAWNER))
@@ -40,18 +39,27 @@ struct policies_role {
 };
 
 struct policies {
-	struct policies_role roles[ROLES];
+	struct policies_role roles[ROLES]; /* filled by policies_finish(), but for fd */
+	unsigned pending;		   /* ROLE_BITs of which the child has not told */
+	pid_t child;			   /* that compiles; 0: none */
+	int verdicts;			   /* owned: what it says; -1: none */
 };
 
 const char *role_name(enum role role);
 /*
- * dir: --policy-dir, or NULL for ../share/airlock/policy of this
- * program. roles: ROLE_BITs of those to load. uid, gid: whom the compiling child runs as (the
- * spawner's ids). Allocates *out, which is the caller's (policies_free). -EPERM: the directory or a
- * file may be written by others; -EINVAL: a text is wrong or unproven (the child has printed
- * FILE:LINE:COL); both are configuration errors. Else -errno. Logged.
+ * Finds the texts and has a child compile and prove them, while the caller does other things. dir:
+ * --policy-dir, or NULL for ../share/airlock/policy of this program. uid, gid: whom the child runs
+ * as (the spawner's ids). *out is the caller's (policies_free). -EPERM: others may write there, a
+ * configuration error. Else -errno. Logged.
  */
+int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out);
+/* Waits for the filters of these roles, and others that come before them, and seals them. -EINVAL:
+ * a text is wrong or unproven (the child has said where), a configuration error. Else -errno.
+ * Logged. */
+int policies_finish(struct policies *policies, unsigned roles);
+/* Both, for all of them. */
 int policies_load(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out);
+/* NULL is fine; so is one whose child still compiles. */
 void policies_free(struct policies *policies);
 
 #endif

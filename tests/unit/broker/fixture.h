@@ -94,7 +94,7 @@ static inline int fixture_start_with(struct fixture *f, const char *exe, unsigne
 
 static inline void fixture_start(struct fixture *f)
 {
-	*f = (struct fixture){ .ids.locks = { -1, -1 } };
+	*f = (struct fixture){ .ids.locks = { -1, -1, -1 } };
 	assert_int_equal(fixture_start_with(f, "jailed", layer_absent_in_build()), 0);
 }
 

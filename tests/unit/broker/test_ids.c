@@ -88,7 +88,7 @@ static void test_not_an_id_of_a_process(void **state)
 	assert_int_equal(pipe(ready), 0);
 	pid = fork();
 	if (!pid) {
-		if (setresgid(first, first, first) || write(ready[1], "", 1) != 1)
+		if (setresuid(first, first, first) || write(ready[1], "", 1) != 1)
 			_exit(1);
 		pause();
 	}
@@ -101,6 +101,21 @@ static void test_not_an_id_of_a_process(void **state)
 	ids_release(&ids);
 	close(ready[0]);
 	close(ready[1]);
+}
+
+static void test_a_named_group_is_not_chosen(void **state)
+{
+	struct ids named, other;
+
+	(void)state;
+	need_root();
+	assert_int_equal(ids_claim("nobody", "61184", &named), 0);
+	assert_int_equal(ids_claim(NULL, NULL, &other), 0);
+	assert_int_not_equal(named.spawner_gid, 61184);
+	assert_int_not_equal(other.device_gid, 61184);
+	assert_int_not_equal(other.spawner_gid, 61184);
+	ids_release(&other);
+	ids_release(&named);
 }
 
 static void test_named(void **state)
@@ -155,6 +170,7 @@ static int tests_run(void)
 		cmocka_unit_test(test_two_brokers_never_share),
 		cmocka_unit_test(test_a_named_id_is_not_chosen),
 		cmocka_unit_test(test_not_an_id_of_a_process),
+		cmocka_unit_test(test_a_named_group_is_not_chosen),
 		cmocka_unit_test(test_named),
 	};
 

@@ -77,7 +77,7 @@ static void test_killed_by_pidfd(void **state)
 
 static void test_not_a_program(void **state)
 {
-	struct fixture f = { .ids.locks = { -1, -1 } };
+	struct fixture f = { .ids.locks = { -1, -1, -1 } };
 	struct spawner_news news;
 	struct born born;
 
@@ -238,7 +238,7 @@ static long private_kb(pid_t pid)
 /* From the order to READY of a real program, behind all its filters; and what the spawner costs. */
 static void figures(const struct spawner_kind *kind, const char *name)
 {
-	struct fixture f = { .ids.locks = { -1, -1 } };
+	struct fixture f = { .ids.locks = { -1, -1, -1 } };
 	const char *bin = getenv("AIRLOCK_BIN");
 	char program[PATH_MAX];
 	double ms[21];
@@ -295,7 +295,7 @@ static int start_where(bool (*lacking)(int what), int what, unsigned allowed)
 	assert_int_equal(pipe(up), 0);
 	pid = fork();
 	if (!pid) {
-		struct fixture f = { .ids.locks = { -1, -1 } };
+		struct fixture f = { .ids.locks = { -1, -1, -1 } };
 		int ret;
 
 		if (!lacking(what))
