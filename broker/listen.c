@@ -164,8 +164,7 @@ int listen_open(struct listener *listener, const char *option, const char *path,
 	error = socket_publish(listener, gid);
 	if (!error)
 		return 0;
-	listen_close(listener);
-	goto fail;
+	unlinkat(listener->dir, listener->name, 0); /* ours, whether or not that could be seen */
 close:
 	fd_close(&listener->fd);
 	fd_close(&listener->dir);

@@ -264,23 +264,15 @@ static void observe(size_t unused)
 		_exit(1);
 }
 
-/* How often the process made the call before call i; which of those that make it the process is. */
+/* How often the process made the call before call i. */
 static struct inject_call named(size_t i)
 {
 	const struct seen *c = &shared->calls[i];
-	struct inject_call call = { .nr = c->nr, .number = 1 };
-	bool before[INJECT_PROCESSES_MAX] = { false };
+	struct inject_call call = { .nr = c->nr, .process = c->process, .number = 1 };
 
 	for (size_t j = 0; j < i; j++)
 		if (shared->calls[j].nr == c->nr && shared->calls[j].process == c->process)
 			call.number++;
-	for (size_t j = 0; j < shared->ncalls && shared->calls[j].process != c->process; j++)
-		continue;
-	for (size_t j = 0; j <= i && !before[c->process]; j++)
-		if (shared->calls[j].nr == c->nr && !before[shared->calls[j].process]) {
-			before[shared->calls[j].process] = true;
-			call.process += shared->calls[j].process != c->process;
-		}
 	return call;
 }
 

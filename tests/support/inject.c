@@ -75,15 +75,19 @@ int inject_run(struct injected *in, const struct program_start *start,
 	return min_of(in->listener, 0);
 }
 
-static unsigned process_of(struct injected *in, pid_t pid)
+static void process_note(struct injected *in, pid_t pid)
 {
 	for (unsigned i = 0; i < in->processes; i++)
 		if (in->pid[i] == pid)
-			return i;
-	if (in->processes == INJECT_PROCESSES_MAX)
-		return INJECT_PROCESSES_MAX - 1;
-	in->pid[in->processes] = pid;
-	return in->processes++;
+			return;
+	if (in->processes < INJECT_PROCESSES_MAX)
+		in->pid[in->processes++] = pid;
+}
+
+/* Processes that run at the same time come to a call in any order; they are born in one. */
+static unsigned process_of(const struct injected *in, pid_t pid)
+{
+	return min_of((unsigned)(pid - in->program.pid), INJECT_PROCESSES_MAX - 1u);
 }
 
 static void call_answer(struct injected *in)
@@ -98,6 +102,7 @@ static void call_answer(struct injected *in)
 	answer.id = call.id;
 	if (wanted->nr >= 0 && wanted->nr != call.data.nr)
 		goto answer; /* the program's start */
+	process_note(in, (pid_t)call.pid);
 	process = process_of(in, (pid_t)call.pid);
 	in->calls[process]++;
 	if (in->plan.see)

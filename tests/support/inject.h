@@ -15,8 +15,8 @@
 
 #define INJECT_PROCESSES_MAX 32
 
-/* A call: the number-th that a process makes, from 1; processes are numbered from 0 in the order in
- * which they first make it. */
+/* A call: the number-th that a process makes, from 1; processes are numbered from the program on in
+ * the order of their births, by pid: where nobody else has any. */
 struct inject_call {
 	int nr;
 	unsigned process, number;
