@@ -46,6 +46,9 @@
 #define BEAT_MS	   400
 #define IDLE_MS	   10000
 #define PATIENT_MS 3000
+/* The time for an answer counts only as far as we run ourselves: a host that stands still has kept
+ * the device from answering too. */
+#define TICK_MS 100
 
 /* A chatty device keeps the broker neither from the others nor busy: after a turn's share it is not
  * heard for a moment. */
@@ -385,17 +388,20 @@ static void ping_send(struct device *device)
 	}
 	device->ping_seq = ping.seq;
 	device->pinged = true;
-	loop_arm(device->loop, &device->ping, device->answer_ms + device->patience);
+	device->ticks = (device->answer_ms + device->patience) / TICK_MS;
+	loop_arm(device->loop, &device->ping, TICK_MS);
 }
 
 static void ping_passed(void *arg)
 {
 	struct device *device = arg;
 
-	if (device->pinged)
+	if (!device->pinged)
+		ping_send(device);
+	else if (!--device->ticks)
 		device_kill(device, "did not answer PING in time");
 	else
-		ping_send(device);
+		loop_arm(device->loop, &device->ping, TICK_MS);
 }
 
 static void answer_passed(void *arg)

@@ -52,6 +52,7 @@ struct device {
 	struct timer ping;	   /* the pause before a PING, then its deadline */
 	struct timer answer;	   /* of ASK_STATS */
 	struct timer rest;	   /* from what it has to say */
+	unsigned ticks;		   /* that the answer to PING may still take */
 	unsigned pause, answer_ms; /* ms until a PING that no word causes; for the answer */
 	uint32_t seq, ping_seq, ask_seq, ask_ring;
 	bool pinged, introduced, asked, stopped;
