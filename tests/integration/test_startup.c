@@ -162,7 +162,7 @@ static int host_is_as_it_was(struct step *s, const struct rig *rig, struct injec
 static int step_judge(struct step *s, struct injected *in)
 {
 	/* One that could not say READY goes on in silence. */
-	enum inject_event event = inject_serve(in, rig_patience(1500));
+	enum inject_event event = inject_serve(in, RIG_START_MS);
 	int code;
 
 	if (event != INJECT_ENDED) {
