@@ -13,6 +13,13 @@
 #include "device/pair.h"
 #include "lib/util.h"
 
+#define MISSES_MAX 16
+
+bool coalesce_hopeful(const struct coalesce *c)
+{
+	return c->kinds && c->misses < MISSES_MAX;
+}
+
 static struct ring *tx_ring(struct pair *p)
 {
 	return &p->queues[PAIR_TX].ring;
@@ -105,8 +112,9 @@ static int take(struct pair *p, const struct chain *chain, struct segment *s, st
 
 	iov = guest_skip(iov, s->head_len);
 	n = (size_t)(last - iov);
-
-	if (!joins(p, s, iov)) {
+	if (joins(p, s, iov)) {
+		c->misses = 0;
+	} else {
 		rc = coalesce_flush(p);
 		if (rc)
 			return rc;
@@ -134,6 +142,18 @@ static void copy(struct net_frame *frame, const struct iovec *iov, uint32_t len)
 	guest_peek(iov, frame->bytes, frame->copied);
 }
 
+/* The frame is written by itself, and does not wait. */
+static int pass(struct pair *p, const struct chain *chain, struct net_frame *f, struct iovec *iov,
+		struct iovec *last)
+{
+	int rc = net_tx_write(p, f, guest_skip(iov, f->copied), last);
+
+	if (rc)
+		return rc;
+	ring_push(tx_ring(p), chain->head, chain->slots, 0);
+	return 1;
+}
+
 static int serve(struct pair *p, struct chain *chain)
 {
 	struct coalesce *c = &p->coalesce;
@@ -143,14 +163,15 @@ static int serve(struct pair *p, struct chain *chain)
 
 	if (len > 0) {
 		copy(&s->frame, iov, (uint32_t)len);
-		if (segment_read(s) && (c->kinds & 1u << s->kind))
+		c->misses++; /* until it joins */
+		if (segment_read(s) && (c->kinds & 1u << s->kind) && coalesce_hopeful(c))
 			return take(p, chain, s, iov, last);
 	}
 	rc = coalesce_flush(p);
-	if (!rc && len > 0)
-		rc = net_tx_write(p, &s->frame, guest_skip(iov, s->frame.copied), last);
 	if (rc || len < 0)
 		return rc ? rc : len;
+	if (len)
+		return pass(p, chain, &s->frame, iov, last);
 	ring_push(tx_ring(p), chain->head, chain->slots, 0);
 	return 1;
 }

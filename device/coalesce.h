@@ -25,12 +25,16 @@ struct coalesce {
 	uint8_t ending;		    /* of the last one */
 	bool closed;		    /* nothing can follow it */
 	bool sound;		    /* the first frame's checksums were looked at */
+	unsigned int misses;	    /* frames in a row of this turn that joined nothing */
 	unsigned int slots;	    /* of the ring, that the chains take up */
 	struct {
 		uint16_t head, slots;
 	} chains[COALESCE_FRAMES];
 };
 
+/* Is it worth trying? Not where nothing may be joined, nor in the rest of a turn whose frames are
+ * each of another flow. Never changes while frames wait. */
+bool coalesce_hopeful(const struct coalesce *c);
 /* Takes one chain: joins its frame to those that wait, or writes them and lets it wait itself, or
  * writes it too. As net_tx_run(), and 0 once the ring is empty and everything is written. */
 int coalesce_one(struct pair *p);

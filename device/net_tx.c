@@ -128,8 +128,9 @@ int net_tx_run(struct pair *p)
 		return 0;
 	ring_disarm(&q->ring);
 	q->ring.work = 0;
+	p->coalesce.misses = 0;
 	while (n < TX_BUDGET && q->ring.work < PAIR_WORK) {
-		rc = p->coalesce.kinds ? coalesce_one(p) : tx_one(p);
+		rc = coalesce_hopeful(&p->coalesce) ? coalesce_one(p) : tx_one(p);
 		if (rc < 0 || (!rc && (p->watched || !ring_arm(&q->ring))))
 			break;
 		if (rc && ++n % TX_FLUSH == 0)

@@ -73,6 +73,7 @@ struct rx_state {
 	struct iovec hdr[NET_HDR_LEN_MAX];
 	unsigned int hdr_pieces;
 	unsigned int small_run; /* small frames read since the last large one */
+	uint32_t small_len;	/* of the last one, its header included */
 	uint32_t held_len;	/* 0: no frame waits */
 	struct {
 		struct net_hdr hdr;

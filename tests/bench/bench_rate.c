@@ -67,12 +67,12 @@ static const struct plan {
 	{ { WAY_RECEIVE, TRAFFIC_MIXED, 64, 1, 256, 32, false },
 	  BIT_U(BACKEND_FILTERED) | BIT_U(BACKEND_UNFILTERED),
 	  false },
-	/* pairs */
-	{ { WAY_SEND, TRAFFIC_MIXED, 64, 2, 256, 32, false }, ALL, false },
-	{ { WAY_SEND, TRAFFIC_MIXED, 64, 3, 256, 32, false }, ALL, false },
-	{ { WAY_SEND, TRAFFIC_MIXED, 64, 4, 256, 32, false }, ALL, false },
-	{ { WAY_RECEIVE, TRAFFIC_MIXED, 64, 2, 256, 32, false }, ALL, false },
-	{ { WAY_RECEIVE, TRAFFIC_MIXED, 64, 4, 256, 32, false }, ALL, false },
+	/* pairs; testpmd stops serving net_vhost with more than one */
+	{ { WAY_SEND, TRAFFIC_MIXED, 64, 2, 256, 32, false }, BIT_U(BACKEND_AIRLOCK), false },
+	{ { WAY_SEND, TRAFFIC_MIXED, 64, 3, 256, 32, false }, BIT_U(BACKEND_AIRLOCK), false },
+	{ { WAY_SEND, TRAFFIC_MIXED, 64, 4, 256, 32, false }, BIT_U(BACKEND_AIRLOCK), false },
+	{ { WAY_RECEIVE, TRAFFIC_MIXED, 64, 2, 256, 32, false }, BIT_U(BACKEND_AIRLOCK), false },
+	{ { WAY_RECEIVE, TRAFFIC_MIXED, 64, 4, 256, 32, false }, BIT_U(BACKEND_AIRLOCK), false },
 	/* ring sizes and batches */
 	{ { WAY_SEND, TRAFFIC_MIXED, 64, 1, 16, 8, false }, BIT_U(BACKEND_AIRLOCK), false },
 	{ { WAY_SEND, TRAFFIC_MIXED, 64, 1, 64, 32, false }, BIT_U(BACKEND_AIRLOCK), false },

@@ -354,6 +354,29 @@ static void nothing_waits_for_the_next_turn(void **state)
 	stage_close();
 }
 
+/* Frames of many flows cost a turn's first few a look; the next turn looks again. */
+static void a_turn_gives_up_where_nothing_joins(void **state)
+{
+	struct gso_flow f = gso_flow(false, false, 100), other = gso_flow(false, true, 100);
+	uint16_t n = 0;
+
+	(void)state;
+	open_stage();
+	for (; n < 40; n++, gso_advance(&f)) /* each starts anew */
+		send_flow(n, n & 1 ? &f : &other, 0);
+	for (; n < 60; n++, gso_advance(&f))
+		send_flow(n, &f, 0);
+	run();
+	assert_int_equal(60, writes);
+	for (; n < 80; n++, gso_advance(&f))
+		send_flow(n, &f, 0);
+	run();
+	assert_int_equal(60 + 1, writes);
+	expect_the_same();
+	expect_used(0, 80);
+	stage_close();
+}
+
 /* Frames that the TAP does not take now are the ring's again, all of them. */
 static void full_tap(void **state)
 {
@@ -527,6 +550,7 @@ int main(void)
 		cmocka_unit_test(only_kinds_the_tap_takes),
 		cmocka_unit_test(bounds),
 		cmocka_unit_test(nothing_waits_for_the_next_turn),
+		cmocka_unit_test(a_turn_gives_up_where_nothing_joins),
 		cmocka_unit_test(full_tap),
 		cmocka_unit_test(dead_tap_loses_all_of_them),
 		cmocka_unit_test(broken_ring),
