@@ -12,7 +12,6 @@
 #define TAKEN 7 /* most numbers taken out of one range */
 
 struct state {
-	double cost;
 	uint16_t split; /* the segment that begins the upper half; 0: none */
 	bool take;	/* the next most frequent number */
 };
@@ -21,11 +20,14 @@ struct dispatch {
 	struct graph *graph;
 	const struct dispatch_segment *segments;
 	size_t count;
-	unsigned taken;		/* limit here: fewer for many segments */
-	double price;		/* of an instruction */
-	double *sum;		/* of weights below a segment */
-	uint16_t *run_end;	/* past the last segment with the same node */
-	struct state *states;	/* [first][last][taken] */
+	unsigned taken;	      /* limit here: fewer for many segments */
+	double price;	      /* of an instruction */
+	double *sum;	      /* of weights below a segment */
+	uint16_t *run_end;    /* past the last segment with the same node */
+	struct state *states; /* [first][last][taken] */
+	double *from, *to;    /* cost, [first][taken][last] and [last][taken][first]: in the order
+				 in which solve() looks at them */
+	bool *out;	      /* scratch of solve(): the segment is taken out; all false between */
 	uint16_t (*top)[TAKEN]; /* [first][last]: single numbers, most frequent first, 0xffff at the
 				   end */
 };
@@ -111,29 +113,62 @@ static unsigned taken_below(const uint16_t *top, unsigned taken, size_t split)
 	return below;
 }
 
+static double *cost_from(const struct dispatch *d, size_t first, unsigned taken)
+{
+	return d->from + (first * (TAKEN + 1) + taken) * d->count;
+}
+
+static double *cost_to(const struct dispatch *d, size_t last, unsigned taken)
+{
+	return d->to + (last * (TAKEN + 1) + taken) * d->count;
+}
+
+/* The best split, where it costs less than COST; the cost then. */
+static double solve_split(struct dispatch *d, size_t first, size_t last, unsigned taken,
+			  double here, double cost)
+{
+	const uint16_t *top = d->top[range_index(d, first, last)];
+	const double *lower = cost_from(d, first, 0), *upper = cost_to(d, last, taken);
+	uint16_t best = 0;
+
+	for (unsigned t = 0; t < taken; t++)
+		d->out[top[t]] = true;
+	for (size_t split = first + 1; split <= last; split++) {
+		if (d->out[split - 1]) { /* one more of them in the lower half, one fewer above */
+			lower += d->count;
+			upper -= d->count;
+		}
+		if (here + lower[split - 1] + upper[split] < cost) {
+			cost = here + lower[split - 1] + upper[split];
+			best = (uint16_t)split;
+		}
+	}
+	for (unsigned t = 0; t < taken; t++)
+		d->out[top[t]] = false;
+	if (best)
+		*state_at(d, first, last, taken) = (struct state){ .split = best };
+	return cost;
+}
+
 static void solve(struct dispatch *d, size_t first, size_t last, unsigned taken)
 {
 	struct state *state = state_at(d, first, last, taken);
 	const uint16_t *top = d->top[range_index(d, first, last)];
-	double here = weight_left(d, first, last, taken) + d->price;
+	double here = weight_left(d, first, last, taken) + d->price, cost = 1e300;
 	uint32_t node;
 
-	*state = (struct state){ .cost = 0 };
-	if (uniform(d, first, last, taken, &node))
-		return;
-	state->cost = 1e300;
-	if (taken < d->taken && top[taken] != 0xffff) {
-		state->cost = here + state_at(d, first, last, taken + 1)->cost;
-		state->take = true;
+	*state = (struct state){ .take = false };
+	if (uniform(d, first, last, taken, &node)) {
+		cost = 0;
+	} else {
+		if (taken < d->taken && top[taken] != 0xffff) {
+			cost = here + cost_from(d, first, taken + 1)[last];
+			state->take = true;
+		}
+		cost = solve_split(d, first, last, taken, here, cost);
 	}
-	for (size_t split = first + 1; split <= last; split++) {
-		unsigned below = taken_below(top, taken, split);
-		double cost = here + state_at(d, first, split - 1, below)->cost +
-			      state_at(d, split, last, taken - below)->cost;
-
-		if (cost < state->cost)
-			*state = (struct state){ .cost = cost, .split = (uint16_t)split };
-	}
+	cost_from(d, first, taken)[last] = cost;
+	cost_to(d, last, taken)[first] = cost;
 }
 
 static uint32_t build(struct dispatch *d, size_t first, size_t last, unsigned taken)
@@ -170,8 +205,11 @@ static bool prepare(struct dispatch *d)
 	d->sum = calloc(d->count + 1, sizeof(*d->sum));
 	d->run_end = calloc(d->count, sizeof(*d->run_end));
 	d->states = calloc(ranges * (TAKEN + 1), sizeof(*d->states));
+	d->from = calloc(ranges * (TAKEN + 1), sizeof(*d->from));
+	d->to = calloc(ranges * (TAKEN + 1), sizeof(*d->to));
+	d->out = calloc(d->count, sizeof(*d->out));
 	d->top = calloc(ranges, sizeof(*d->top));
-	if (!d->sum || !d->run_end || !d->states || !d->top)
+	if (!d->sum || !d->run_end || !d->states || !d->from || !d->to || !d->out || !d->top)
 		return false;
 	for (size_t i = 0; i < d->count; i++) {
 		total += d->segments[i].weight;
@@ -213,6 +251,9 @@ out:
 	free(d.sum);
 	free(d.run_end);
 	free(d.states);
+	free(d.from);
+	free(d.to);
+	free(d.out);
 	free(d.top);
 	return root;
 }
