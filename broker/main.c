@@ -138,10 +138,10 @@ static int check(struct broker *b)
 	return config_mistake(error) ? -EINVAL : error;
 }
 
-/* The child has had its time. Nothing that outlives this process has been changed by then. */
-static int policies_take(struct broker *b)
+/* Waits for the child, as far as these roles need it. */
+static int policies_take(struct broker *b, unsigned which)
 {
-	int error = policies_finish(b->policies, roles(&b->config));
+	int error = policies_finish(b->policies, which);
 
 	return config_mistake(error) ? -EINVAL : error;
 }
@@ -240,17 +240,10 @@ static int open_all(struct broker *b)
 	if (b->config.vfio_user)
 		denial_watch(&b->transports);
 	notify_open(&b->notify, b->config.ready_fd);
-	error = policies_take(b);
-	if (error)
-		return error;
-	error = tap_configure(&b->tap, &b->config.tap);
-	if (error)
-		return error;
-	error = link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
-	return error ? cannot("watch the TAP's link", error) : 0;
+	return 0;
 }
 
-/* ---- phases 3 and 4: the spawner, and giving up what only set-up needed ---- */
+/* ---- phases 3 and 4: the spawner, while the child still compiles; giving up privileges ---- */
 
 static int spawner_make(struct broker *b, struct kind *kind, const struct spawner_kind *of)
 {
@@ -272,15 +265,32 @@ static int spawners_make(struct broker *b)
 {
 	int error;
 
-	program_arguments(&b->devices.program, &b->config, b->tap.mtu);
+	/* What the spawners and their children install. */
+	error = policies_take(b, roles(&b->config) & ~ROLE_BIT(ROLE_BROKER));
+	if (error)
+		return error;
+	program_arguments(&b->devices.program, &b->config,
+			  b->config.tap.mtu ? b->config.tap.mtu : b->tap.mtu);
 	error = spawner_make(b, &b->devices, &spawner_of_devices);
 	if (!error && b->config.vfio_user) {
 		program_transport(&b->transports.program, &b->config);
 		error = spawner_make(b, &b->transports, &spawner_of_transports);
 	}
-	if (error)
-		tap_restore(&b->tap, &b->config.tap);
 	return error;
+}
+
+/* The last to be done with privilege, when everything that may be wrong has been seen: it outlives
+ * a process that fails. */
+static int configure(struct broker *b)
+{
+	int error = policies_take(b, ROLE_BIT(ROLE_BROKER));
+
+	if (!error)
+		error = tap_configure(&b->tap, &b->config.tap);
+	if (error)
+		return error;
+	error = link_open(&b->link, b->tap.name, b->tap.index, b->tap.mtu);
+	return error ? cannot("watch the TAP's link", error) : 0;
 }
 
 static int drop(struct broker *b)
@@ -400,6 +410,8 @@ static int run(struct broker *b)
 		error = open_all(b);
 	if (!error)
 		error = spawners_make(b);
+	if (!error)
+		error = configure(b);
 	if (!error)
 		error = drop(b);
 	return error ? error : supervise(b);
