@@ -41,10 +41,11 @@
 #define PAUSE_MS   100 /* from the first word of a front-end to the PING */
 #define ANSWER_MS  500
 /* A word that the device takes before we look is never seen here: after SERVE and after every word
- * that was, PING goes on with growing pauses. Those that nobody's word has caused get more time: a
- * busy host is no dead device. */
+ * that was, PING goes on with growing pauses, until the last: a device whose front-end is silent
+ * sleeps, and so do we. Those that nobody's word has caused get more time: a busy host is no dead
+ * device. */
 #define BEAT_MS	   400
-#define IDLE_MS	   10000
+#define LAST_MS	   3200
 #define PATIENT_MS 3000
 /* The time for an answer counts only as far as we run ourselves: a host that stands still has kept
  * the device from answering too. */
@@ -239,9 +240,13 @@ static void ready_step(struct device *device, const struct channel_msg *msg)
 
 static void ping_later(struct device *device)
 {
+	if (device->pause > LAST_MS) {
+		loop_disarm(device->loop, &device->ping);
+		return;
+	}
 	loop_arm(device->loop, &device->ping, device->pause);
 	device->answer_ms = device->pause == BEAT_MS ? ANSWER_MS : PATIENT_MS;
-	device->pause = min_of(2 * device->pause, (unsigned)IDLE_MS);
+	device->pause *= 2;
 }
 
 static void pong_step(struct device *device, const struct channel_msg *msg)

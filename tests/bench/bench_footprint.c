@@ -14,7 +14,7 @@
 #include "tests/bench/results.h"
 #include "tests/support/rig.h"
 
-#define SILENT_S 2
+#define SILENT_S 4
 
 struct unit {
 	struct program broker;
@@ -160,7 +160,7 @@ static void footprint(void **state)
 
 		for (; have < counts[i]; have++)
 			unit_open(&units[have], have);
-		rig_sleep(500); /* spares are made, reports are written */
+		rig_sleep(7000); /* the broker looks after a device for six seconds after a word */
 		before = all_wakeups(units, have);
 		rig_sleep(1000 * SILENT_S);
 		show(units, have, (double)(all_wakeups(units, have) - before) / SILENT_S, rows);
