@@ -362,6 +362,9 @@ static void deadlines_check(void)
 		return;
 	if (!lifecycle_idle(&lifecycle) && now >= lifecycle.deadline) {
 		orders_event(&orders, EVENT_WORKER_SILENT, 0, 500);
+		/* A thread that sleeps in a page fault outlives the others, SIGKILL too, and with
+		 * it every descriptor: the broker hears of the end here or not at all. */
+		fd_close(&orders.sock);
 		leave(EXIT_SILENT);
 	}
 	if (session.deadline && now >= session.deadline)
