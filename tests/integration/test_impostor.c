@@ -119,7 +119,7 @@ static void early_row(void **state)
 	/* Ends of devices that were not ours to hear of. */
 	while (puppet_hears(&puppet))
 		;
-	rig.fds = proc_count_fds(rig.broker.pid);
+	rig_note(&rig);
 	assert_serves();
 	rig_stop(&rig);
 }

@@ -208,3 +208,17 @@ pid_t proc_parent(pid_t pid)
 
 	return proc_status(pid, "PPid", value, sizeof(value)) ? -1 : atoi(value);
 }
+
+int proc_count_family(pid_t pid)
+{
+	char file[40], text[1024], *rest = text;
+	long child;
+	int n = 1;
+
+	snprintf(file, sizeof(file), "task/%d/children", pid); /* no parent here has threads */
+	if (proc_read(pid, file, text, sizeof(text)) < 0)
+		return 0;
+	while ((child = strtol(rest, &rest, 10)) > 0)
+		n += proc_count_family((pid_t)child);
+	return n;
+}

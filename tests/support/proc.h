@@ -31,5 +31,7 @@ long proc_private(pid_t pid);
 long long proc_cpu_ns(pid_t pid);
 bool proc_alive(pid_t pid);
 pid_t proc_parent(pid_t pid);
+/* The process and all that descend from it, zombies too. */
+int proc_count_family(pid_t pid);
 
 #endif

@@ -15,6 +15,8 @@
 
 #include "lib/util.h"
 
+#define RIG_GROWTH (256 << 10) /* bytes that a heap may keep of hundreds of connections */
+
 static uint8_t frame[FRAME_MAX], captured[FRAME_MAX];
 static struct guest probe = { .peer = { .sock = -1 } }; /* of rig_serves() */
 
@@ -135,18 +137,24 @@ void rig_prepare_double(struct rig *rig, struct program_start *start, const char
 	add(start, last, policies);
 }
 
-/* What the broker holds while nobody is served; its spare device needs a moment to settle. */
-static void note_baseline(struct rig *rig)
+/* A spare device needs a moment to settle. */
+void rig_note(struct rig *rig)
 {
-	int before = -1, stable = 0;
+	int before = -1, family = -1, stable = 0;
 
 	for (int i = 0; i < 200 && stable < 10; i++) {
 		rig->fds = proc_count_fds(rig->broker.pid);
-		stable = rig->fds == before ? stable + 1 : 0;
+		rig->processes = proc_count_family(rig->broker.pid);
+		stable = rig->fds == before && rig->processes == family ? stable + 1 : 0;
 		before = rig->fds;
+		family = rig->processes;
 		rig_sleep(5);
 	}
+	rig->maps = proc_count_maps(rig->broker.pid);
+	rig->memory = proc_private(rig->broker.pid);
 	assert_true(rig->fds > 0);
+	assert_true(rig->maps > 0);
+	assert_true(rig->memory > 0);
 }
 
 void rig_launch(struct rig *rig, const struct program_start *start)
@@ -160,7 +168,7 @@ void rig_launch(struct rig *rig, const struct program_start *start)
 	assert_ok(rc);
 	if (host_has(RIG_TAP))
 		assert_ok(wire_open(&rig->wire, RIG_TAP, ETH_P_ALL));
-	note_baseline(rig);
+	rig_note(rig);
 }
 
 void rig_prepare_pair(struct rig *rig, struct program_start *start, const char *const *options)
@@ -357,20 +365,33 @@ void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair)
 	}
 }
 
+/* What lasts may not grow; what is in use for a moment, while a device starts, may be met. */
+static bool as_it_was(const struct rig *rig)
+{
+	pid_t pid = rig->broker.pid;
+
+	return proc_count_fds(pid) == rig->fds && proc_count_family(pid) == rig->processes &&
+	       (sanitized() || (proc_count_maps(pid) == rig->maps &&
+				proc_private(pid) < rig->memory + RIG_GROWTH));
+}
+
 void rig_settled(struct rig *rig)
 {
 	int64_t end = rig_now() + rig_patience(RIG_SETTLE_MS);
-	int fds = proc_count_fds(rig->broker.pid);
 
-	while (fds != rig->fds) {
+	while (!as_it_was(rig)) {
 		bool late = rig_now() >= end; /* and then one more look: we may have been kept */
 
 		rig_sleep(2);
-		fds = proc_count_fds(rig->broker.pid);
 		if (late)
 			break;
 	}
-	assert_int_equal(rig->fds, fds);
+	assert_int_equal(rig->fds, proc_count_fds(rig->broker.pid));
+	assert_int_equal(rig->processes, proc_count_family(rig->broker.pid));
+	if (sanitized())
+		return; /* its own mappings come and go */
+	assert_int_equal(rig->maps, proc_count_maps(rig->broker.pid));
+	assert_true(proc_private(rig->broker.pid) < rig->memory + RIG_GROWTH);
 }
 
 void rig_serves(struct rig *rig)

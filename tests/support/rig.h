@@ -32,7 +32,10 @@ struct rig {
 	struct program broker;
 	struct wire wire; /* every frame of RIG_TAP, once rig_start() returned */
 	char dir[32], socket[64], control[64], report[64];
-	int fds; /* of the broker, while a spare waits and nobody is served */
+	/* Of the broker, while a spare waits and nobody is served: descriptors, mappings, itself
+	 * and its descendants, private bytes. */
+	int fds, maps, processes;
+	long memory;
 };
 
 /* Runs the tests in a network namespace of their own; skips them all, with the reason, where that
@@ -74,7 +77,9 @@ void rig_receive(struct rig *rig, struct guest *guest, unsigned pair, size_t len
 		 unsigned n);
 /* A few frames of several sizes, each way. */
 void rig_exchange(struct rig *rig, struct guest *guest, unsigned pair);
-/* The broker's descriptors are back at the baseline, in time. */
+/* Notes what the broker holds now, while nobody is served, as the baseline. */
+void rig_note(struct rig *rig);
+/* The broker's descriptors, mappings, processes and memory are back at the baseline, in time. */
 void rig_settled(struct rig *rig);
 /* A fresh connection passes frames both ways, and then everything is as it was. */
 void rig_serves(struct rig *rig);
