@@ -34,7 +34,7 @@ static void check(const struct channel_msg *msg, size_t nfds)
 	if (msg->version != CHANNEL_VERSION || msg->type >= CHANNEL_TYPES ||
 	    !strcmp(channel_name(msg->type), "unknown"))
 		abort();
-	if ((msg->type == CHANNEL_SERVE) != (nfds > 0))
+	if ((msg->type == CHANNEL_SERVE || msg->type == CHANNEL_BACKEND) != (nfds > 0))
 		abort();
 	if (msg->type != CHANNEL_EVENT)
 		return;
