@@ -336,8 +336,10 @@ static int ctrl_one(struct pair *p)
 	if (rc <= 0)
 		return rc;
 	/* Without a class and a command, or without a place for the answer, it is none. */
-	if (chain.too_long || chain.out_bytes < sizeof(head) || !chain.in)
+	if (chain.too_long || chain.out_bytes < sizeof(head) || !chain.in) {
+		ring_unpop(&q->ring, chain.slots);
 		return -EINVAL;
+	}
 	len = chain.out_bytes - sizeof(head);
 	data = guest_take(chain.iov, head, sizeof(head));
 	rc = -EMSGSIZE;

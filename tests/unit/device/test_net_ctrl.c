@@ -283,7 +283,7 @@ static void unknown_and_not_negotiated(void **state)
 	}
 }
 
-/* What is no command breaks the ring; nothing of it was carried out. */
+/* What is no command breaks the ring there; nothing of it was carried out. */
 static void hostile_chains(void **state)
 {
 	static const struct {
@@ -291,11 +291,14 @@ static void hostile_chains(void **state)
 		int in;
 	} rows[] = { { 1, 0, 1 }, { 3, 0, -1 }, { 3, 2, -1 }, { 0, 0, 1 }, { 3, 0, 0 } };
 	static const uint8_t promisc_off[] = { 0, 0, 0 };
+	uint32_t base;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		chain_post(promisc_off, rows[i].len, rows[i].first, rows[i].in);
+		base = ring_base(&stage.pair.queues[CTRL].ring);
 		assert_true(net_ctrl_run(&stage.pair) < 0);
+		assert_int_equal(base, ring_base(&stage.pair.queues[CTRL].ring));
 		assert_int_equal(-1, used_take(CTRL, NULL));
 		assert_true(ctrl.filter.promisc);
 		end(NULL);
