@@ -329,7 +329,7 @@ static int pump(struct lifecycle *l)
 	if (l->forget)
 		vrings_reset(l);
 	l->stop_all = l->recheck = l->forget = false;
-	memory_unref(l->retired);
+	memory_free(l->retired);
 	dirty_free(l->dirty_retired);
 	iotlb_free(l->iotlb_retired);
 	l->retired = NULL;

@@ -94,7 +94,7 @@ int lifecycle_kick(struct lifecycle *l, unsigned int ring);
 int lifecycle_stop(struct lifecycle *l, unsigned int ring);
 /* Stops every ring. */
 int lifecycle_stop_all(struct lifecycle *l);
-/* Takes over `mem` (the caller's reference) and hands it to the running rings. */
+/* Takes over `mem` and hands it to the running rings. */
 int lifecycle_memory(struct lifecycle *l, struct memory *mem);
 
 /* "An IOTLB message" of the front-end's. Done when no worker uses what was there before.

@@ -35,9 +35,9 @@ _Thread_local struct memory_guard *memory_guard;
 static struct memory *snapshot_take(void)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(pool); i++) {
-		if (pool[i].refs)
+		if (pool[i].used)
 			continue;
-		pool[i].refs = 1;
+		pool[i].used = true;
 		pool[i].count = 0;
 		pool[i].bytes = 0;
 		return &pool[i];
@@ -52,16 +52,11 @@ static void mapping_put(struct mapping *m)
 	munmap(m->base, m->len);
 }
 
-struct memory *memory_ref(struct memory *mem)
+void memory_free(struct memory *mem)
 {
-	mem->refs++;
-	return mem;
-}
-
-void memory_unref(struct memory *mem)
-{
-	if (!mem || --mem->refs)
+	if (!mem)
 		return;
+	mem->used = false;
 	for (unsigned int i = 0; i < mem->count; i++)
 		mapping_put(mem->regions[i].mapping);
 }
@@ -211,7 +206,7 @@ int memory_new(struct memory_source *sources, size_t n, bool require_sealed, str
 	for (size_t i = 0; i < n && !rc; i++)
 		rc = source_insert(mem, &sources[i]);
 	if (rc) {
-		memory_unref(mem);
+		memory_free(mem);
 		return rc;
 	}
 	*out = mem;
@@ -236,7 +231,7 @@ int memory_add(const struct memory *old, struct memory_source *source, bool requ
 	else
 		rc = source_insert(mem, source);
 	if (rc) {
-		memory_unref(mem);
+		memory_free(mem);
 		return rc;
 	}
 	*out = mem;

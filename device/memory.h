@@ -1,12 +1,11 @@
 /*
- * Guest memory: immutable snapshots of what the front-end shared, and the only functions that touch
- * it.
+ * Guest memory: immutable snapshots of what the front-end shared, and where its addresses lie.
  *
  * A snapshot is made and freed by the control thread (it alone may mmap and munmap); a worker
  * borrows one from the command that hands it over until its answer to the command that takes it
  * away. Pools are static: nothing is allocated after start. Every touch of guest memory goes
- * through the accessors below, under a guard: a file that its owner has truncated raises SIGBUS,
- * which lands in the guard and breaks the ring, not the process.
+ * through the accessors of guest.h, under a guard: a file that its owner has truncated raises
+ * SIGBUS, which lands in the guard and breaks the ring, not the process.
  */
 #ifndef AIRLOCK_DEVICE_MEMORY_H
 #define AIRLOCK_DEVICE_MEMORY_H
@@ -29,7 +28,7 @@ struct memory_region {
 	unsigned int times; /* added so often, to be removed as often */
 };
 struct memory {
-	unsigned int refs; /* of the control thread's making; 0: free */
+	bool used;
 	unsigned int count;
 	uint64_t bytes;
 	struct memory_region regions[MEMORY_SLOTS]; /* ascending gpa, no overlap in gpa or uva */
@@ -54,8 +53,7 @@ int memory_add(const struct memory *old, struct memory_source *source, bool requ
 	       unsigned int times, struct memory **out);
 int memory_remove(const struct memory *old, const struct vu_mem_region *region,
 		  struct memory **out);
-struct memory *memory_ref(struct memory *mem);
-void memory_unref(struct memory *mem);
+void memory_free(struct memory *mem);
 
 /* Host address of [uva, uva + len), which must lie in one region; NULL otherwise. */
 void *memory_uva(const struct memory *mem, uint64_t uva, uint64_t len);

@@ -108,7 +108,7 @@ static void queue_check(const struct queue *q)
 		return;
 	require(is_open(q->fds.kick) && is_open(q->fds.call) && is_open(q->fds.err) &&
 		is_open(q->fds.log));
-	require(q->ring.mem->refs > 0);
+	require(q->ring.mem->used);
 	for (unsigned int i = 0; i < q->ring.mem->count; i++) /* faults if it is not mapped */
 		*(volatile char *)memory_gpa(q->ring.mem, q->ring.mem->regions[i].gpa, &len, &hint);
 	if (q->dirty)
@@ -505,7 +505,7 @@ static void close_everything(void)
 	lifecycle_stop_all(&lifecycle);
 	turns();
 	require(lifecycle_idle(&lifecycle) && !lifecycle_started(&lifecycle));
-	memory_unref(lifecycle.memory);
+	memory_free(lifecycle.memory);
 	dirty_free(lifecycle.dirty);
 	iotlb_free(lifecycle.iotlb);
 	for (size_t i = 0; i < ARRAY_SIZE(lifecycle.vrings); i++) {

@@ -187,7 +187,7 @@ static inline int served_close(void **state)
 	lifecycle_stop_all(&served.lifecycle);
 	served_turn();
 	assert_true(lifecycle_idle(&served.lifecycle));
-	memory_unref(served.lifecycle.memory);
+	memory_free(served.lifecycle.memory);
 	dirty_free(served.lifecycle.dirty);
 	iotlb_free(served.lifecycle.iotlb);
 	for (size_t i = 0; i < ARRAY_SIZE(served.lifecycle.vrings); i++) {

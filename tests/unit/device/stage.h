@@ -147,7 +147,7 @@ static inline void stage_open(uint16_t size, uint16_t base, uint64_t features)
 
 static inline void stage_close(void)
 {
-	memory_unref(stage.mem);
+	memory_free(stage.mem);
 	fd_close_all(stage.files, ARRAY_SIZE(stage.files));
 	fd_close(&stage.pair.tap);
 	fd_close(&stage.wire);

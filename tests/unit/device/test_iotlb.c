@@ -29,7 +29,7 @@ static int close_all(void **state)
 	(void)state;
 	iotlb_free(t);
 	t = NULL;
-	memory_unref(stage.mem);
+	memory_free(stage.mem);
 	fd_close_all(stage.files, ARRAY_SIZE(stage.files));
 	return 0;
 }
@@ -243,7 +243,7 @@ static void another_memory_map(void **state)
 	assert_int_equal(0, iotlb_new(t, less, false, &next));
 	iotlb_free(t);
 	t = next;
-	memory_unref(stage.mem);
+	memory_free(stage.mem);
 	stage.mem = less;
 	assert_int_equal(2, t->count);
 	assert_int_equal(PAGE, reach(IOVA, REGION, RW, GPA_A));

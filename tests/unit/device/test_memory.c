@@ -94,12 +94,12 @@ static void one_region_is_validated(void **state)
 		assert_int_equal(rows[i].rc, memory_new(&s, 1, false, &mem));
 		if (!rows[i].rc) {
 			assert_int_equal(rows[i].size, mem->bytes);
-			memory_unref(mem);
+			memory_free(mem);
 		}
 		/* the same as a slot */
 		assert_int_equal(rows[i].rc, memory_add(NULL, &s, false, 1, &mem));
 		if (!rows[i].rc)
-			memory_unref(mem);
+			memory_free(mem);
 		assert_int_equal(before, mapped());
 	}
 	fd_close_all(fds, KINDS);
@@ -139,7 +139,7 @@ static void regions_must_not_overlap(void **state)
 		assert_int_equal(rows[i].rc, memory_new(s, 2, false, &mem));
 		if (!rows[i].rc) {
 			assert_true(mem->regions[0].gpa < mem->regions[1].gpa);
-			memory_unref(mem);
+			memory_free(mem);
 		}
 		assert_int_equal(before, mapped()); /* nothing is left of a refused table */
 	}
@@ -160,7 +160,7 @@ static void sealed_or_not(void **state)
 	assert_int_equal(-EPERM, memory_new(&s, 1, true, &mem));
 	assert_int_equal(0, fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK));
 	assert_int_equal(0, memory_new(&s, 1, true, &mem));
-	memory_unref(mem);
+	memory_free(mem);
 	/* a file that has no seals */
 	plain = mkstemp(name);
 	assert_true(plain >= 0);
@@ -169,7 +169,7 @@ static void sealed_or_not(void **state)
 	s.fd = plain;
 	assert_int_equal(-EPERM, memory_new(&s, 1, true, &mem));
 	assert_int_equal(0, memory_new(&s, 1, false, &mem));
-	memory_unref(mem);
+	memory_free(mem);
 	fd_close(&plain);
 	fd_close(&fd);
 }
@@ -242,7 +242,7 @@ static void offsets_are_honoured(void **state)
 	assert_int_equal('x', *(char *)memory_gpa(mem, 0x1000, &len, &hint));
 	assert_int_equal('y', *(char *)memory_gpa(mem, 0x1000 + PAGE - 1, &len, &hint));
 	assert_int_equal('x', *(char *)memory_uva(mem, 0x5000, PAGE));
-	memory_unref(mem);
+	memory_free(mem);
 	fd_close(&fd);
 }
 
@@ -265,16 +265,13 @@ static void snapshots_share_mappings(void **state)
 	assert_int_equal(1, three->count);
 	assert_int_equal(PAGE, three->bytes);
 	assert_int_equal(-EBUSY, memory_add(three, &a, false, 1, &four)); /* three at a time */
-	memory_unref(one);
+	memory_free(one);
 	assert_int_equal(before + 2, mapped());
-	memory_unref(two);
+	memory_free(two);
 	assert_int_equal(before + 1, mapped());
-	assert_ptr_equal(memory_ref(three), three);
-	memory_unref(three);
-	assert_int_equal(before + 1, mapped());
-	memory_unref(three);
+	memory_free(three);
 	assert_int_equal(before, mapped());
-	memory_unref(NULL);
+	memory_free(NULL);
 	fd_close(&fd);
 }
 
@@ -299,8 +296,8 @@ static void removal_names_a_region(void **state)
 	assert_int_equal(0, memory_remove(mem, &s.region, &out));
 	assert_int_equal(0, out->count);
 	assert_int_equal(0, out->bytes);
-	memory_unref(mem);
-	memory_unref(out);
+	memory_free(mem);
+	memory_free(out);
 	fd_close(&fd);
 }
 
@@ -314,7 +311,7 @@ static void the_same_region_several_times(void **state)
 	(void)state;
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(0, memory_add(mem, &s, false, 3, &next));
-		memory_unref(mem);
+		memory_free(mem);
 		mem = next;
 		assert_int_equal(1, mem->count);
 	}
@@ -327,12 +324,12 @@ static void the_same_region_several_times(void **state)
 	assert_int_equal(-EINVAL, memory_add(mem, &t, false, 4, &next)); /* another part of it */
 	for (int i = 2; i >= 0; i--) {
 		assert_int_equal(0, memory_remove(mem, &s.region, &next));
-		memory_unref(mem);
+		memory_free(mem);
 		mem = next;
 		assert_int_equal(i ? 1 : 0, mem->count);
 	}
 	assert_int_equal(-EINVAL, memory_remove(mem, &s.region, &next));
-	memory_unref(mem);
+	memory_free(mem);
 	assert_int_equal(before, mapped());
 	fd_close(&fd);
 	fd_close(&other);
@@ -353,7 +350,7 @@ static void every_slot(void **state)
 				 memory_add(mem, &s, false, 1, &next));
 		if (i == MEMORY_SLOTS)
 			break;
-		memory_unref(mem);
+		memory_free(mem);
 		mem = next;
 	}
 	for (unsigned int i = 1; i < mem->count; i++)
@@ -367,7 +364,7 @@ static void every_slot(void **state)
 		assert_null(memory_gpa(mem, (1000 - i) * 2 * PAGE + PAGE, &len, &hint));
 	}
 	/* A table of others beside them, then none of either. */
-	memory_unref(mem);
+	memory_free(mem);
 	assert_int_equal(before, mapped());
 	fd_close(&fd);
 }
@@ -409,7 +406,7 @@ static void sigbus_lands_in_the_guard(void **state)
 	}
 	assert_int_equal(0, ftruncate(fd, 4 * PAGE));
 	assert_false(caught(mem, host + PAGE));
-	memory_unref(mem);
+	memory_free(mem);
 	fd_close(&fd);
 }
 
@@ -440,7 +437,7 @@ static void sigbus_elsewhere_ends(void **state)
 		assert_int_equal(128 + SIGBUS, WEXITSTATUS(status));
 	}
 	munmap((void *)other, 2 * PAGE);
-	memory_unref(mem);
+	memory_free(mem);
 	fd_close(&fd);
 }
 

@@ -522,7 +522,7 @@ static void memory_replaced_between_turns(void **state)
 	stage.driver[RX].desc = q->ring.cfg.desc;
 	stage.driver[RX].avail = q->ring.cfg.avail;
 	stage.driver[RX].used = q->ring.cfg.used;
-	memory_unref(old);
+	memory_free(old);
 	wire_send(&plain, 3000, 2);
 	run();
 	assert_int_equal(0, used_take(RX, NULL));

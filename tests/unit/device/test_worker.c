@@ -392,7 +392,7 @@ static void memory_replaced_while_running(void **state)
 	}
 	worker->command.mem = stage.mem;
 	assert_int_equal(0, command(WORKER_MEMORY, RX));
-	memory_unref(old); /* nobody looks at it any more */
+	memory_free(old); /* nobody looks at it any more */
 	wire_send(&plain, 800, 5);
 	expect_at_guest(1, 800, 5);
 	transmit(9, 500, 6);
