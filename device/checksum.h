@@ -1,5 +1,5 @@
 /*
- * The Internet checksum (RFC 1071) over private bytes. Sums are of 16-bit words as they lie in
+ * The Internet checksum (RFC 1071). Sums are of 16-bit words as they lie in
  * memory, so that what is computed can be compared and stored without turning it round.
  */
 #ifndef AIRLOCK_DEVICE_CHECKSUM_H

@@ -1,7 +1,7 @@
 /*
  * The accessors of guest memory: every word is read once, into a local, by one instruction that the
  * compiler may not repeat. The pointers come from the look-ups of memory.h and iotlb.h and nowhere
- * else; no other file dereferences them.
+ * else; no other file dereferences them, but checksum.c in guest_sum().
  */
 #ifndef AIRLOCK_DEVICE_GUEST_H
 #define AIRLOCK_DEVICE_GUEST_H

@@ -130,18 +130,10 @@ int net_rx_run(struct pair *p);
  * at least NET_FRAME_MIN, and in *iov its first piece with bytes left; 0 the frame is dropped and
  * counted; -EINVAL the chain has no place on this ring. */
 int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr);
-/* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
- * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
-int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
-
-/* For net_tx.c and coalesce.c. Takes the header off a chain and checks it: the length of the frame,
- * at least NET_FRAME_MIN, and in *iov its first piece with bytes left; 0 the frame is dropped and
- * counted; -EINVAL the chain has no place on this ring. */
-int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, struct net_hdr *hdr);
 /* Writes one frame: what was copied of it, then the pieces [iov, last); the slot before them is
  * free. As net_tx_result(). */
 int net_tx_write(struct pair *p, struct net_frame *frame, struct iovec *iov, struct iovec *last);
-/* What writev() on the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
+/* What the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
  * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
 int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 

@@ -1,6 +1,6 @@
 /*
- * The thread that moves a pair's frames. Runs confined to its own filter: readv and writev on its
- * TAP queue, eight bytes to and from event descriptors, ppoll. Trusts the control thread's
+ * The thread that moves a pair's frames. Runs confined to its own filter: reads and writes on
+ * its TAP queue and on event descriptors, ppoll. Trusts the control thread's
  * commands, and nothing that guest or front-end can reach: neither the rings nor the event
  * descriptors.
  */
