@@ -931,15 +931,14 @@ static void workers_run_where_they_are_told(void **state)
 			continue;
 		assert_ok(proc_thread_status(device, tids[i], "Cpus_allowed_list", allowed,
 					     sizeof(allowed)));
-		assert_string_equal(cpu, allowed);
-		workers++;
+		workers += !strcmp(cpu, allowed); /* a sanitizer's own thread has the name, too */
 	}
 	assert_int_equal(2, workers);
 	rig_exchange(&rig, &guest, 0);
 	rig_sleep(50);
 	used = proc_cpu_ns(device);
 	rig_sleep(300);
-	assert_true(proc_cpu_ns(device) - used < 30000000);
+	assert_true(proc_cpu_ns(device) - used < rig_patience(30000000));
 	rig_close(&rig, &guest);
 	rig_stop(&rig);
 }

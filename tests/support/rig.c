@@ -33,7 +33,7 @@ void rig_sleep(int ms)
 	nanosleep(&(struct timespec){ .tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L }, NULL);
 }
 
-static bool sanitized(void)
+bool rig_sanitized(void)
 {
 	const char *sanitizers = getenv("AIRLOCK_SANITIZE");
 
@@ -42,7 +42,7 @@ static bool sanitized(void)
 
 int rig_patience(int ms)
 {
-	return sanitized() ? 10 * ms : ms;
+	return rig_sanitized() ? 10 * ms : ms;
 }
 
 bool rig_gone(pid_t pid, int ms)
@@ -99,7 +99,7 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
 	n = add(start, n, "airlock-broker");
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
 		n = add(start, n, args[i]);
-	if (sanitized())
+	if (rig_sanitized())
 		n = add(start, n, "--allow-degraded=root,landlock,rlimits,seccomp");
 	for (; *options; options++)
 		n = add(start, n, *options);
@@ -371,24 +371,22 @@ static bool as_it_was(const struct rig *rig)
 	pid_t pid = rig->broker.pid;
 
 	return proc_count_fds(pid) == rig->fds && proc_count_family(pid) == rig->processes &&
-	       (sanitized() || (proc_count_maps(pid) == rig->maps &&
-				proc_private(pid) < rig->memory + RIG_GROWTH));
+	       (rig_sanitized() || (proc_count_maps(pid) == rig->maps &&
+				    proc_private(pid) < rig->memory + RIG_GROWTH));
 }
 
 void rig_settled(struct rig *rig)
 {
 	int64_t end = rig_now() + rig_patience(RIG_SETTLE_MS);
 
-	while (!as_it_was(rig)) {
-		bool late = rig_now() >= end; /* and then one more look: we may have been kept */
-
-		rig_sleep(2);
-		if (late)
-			break;
+	for (bool late = false; !late; rig_sleep(2)) {
+		late = rig_now() >= end; /* and then one more look: we may have been kept */
+		if (as_it_was(rig))
+			return;
 	}
 	assert_int_equal(rig->fds, proc_count_fds(rig->broker.pid));
 	assert_int_equal(rig->processes, proc_count_family(rig->broker.pid));
-	if (sanitized())
+	if (rig_sanitized())
 		return; /* its own mappings come and go */
 	assert_int_equal(rig->maps, proc_count_maps(rig->broker.pid));
 	assert_true(proc_private(rig->broker.pid) < rig->memory + RIG_GROWTH);

@@ -88,6 +88,8 @@ void rig_serves(struct rig *rig);
 json_t *rig_ctl(struct rig *rig, const char *const *arguments);
 /* The broker attaches and detaches pairs after the device asked for it: soon there are so many. */
 bool rig_attached(struct rig *rig, int pairs);
+/* The programs are a sanitizer's build: slow, and with mappings, memory and threads of its own. */
+bool rig_sanitized(void);
 /* A deadline in ms, longer where sanitizers slow everything down. */
 int rig_patience(int ms);
 /* The process ends within this time. */
