@@ -177,6 +177,7 @@ static void footprints(FILE *page)
 		{ "broker, KiB", "broker_kib", 0, 1 },
 		{ "spawner, KiB", "spawner_kib", 0, 1 },
 		{ "device, KiB", "device_kib", 0, 1 },
+		{ "host, KiB", "host_kib", 0, 1 },
 		{ "exec to first answer, ms", "first_answer_ms", 1, 1 },
 		{ "connect to first answer, ms", "later_answer_ms", 2, 1 },
 		{ "wake-ups/s of all", "wakeups_per_second", 2, 1 },
