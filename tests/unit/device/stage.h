@@ -119,11 +119,11 @@ static inline void stage_ring(unsigned int which, uint16_t size, uint16_t base, 
 	q->running = q->enabled = true;
 }
 
-/* Rings of `size` from index `base`; the TAP is a pair of sockets. */
 /* How many small frames a pair believes to have read: what comes next is read straight into the
  * guest's buffers, or into private memory first. */
 static unsigned int stage_small_run;
 
+/* Rings of `size` from index `base`; the TAP is a pair of sockets. */
 static inline void stage_open(uint16_t size, uint16_t base, uint64_t features)
 {
 	int taps[2];

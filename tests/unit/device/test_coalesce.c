@@ -437,6 +437,71 @@ static void broken_ring(void **state)
 	stage_close();
 }
 
+/* Translations of the first region, where ring and buffers are, without the page at `miss`. */
+static struct iotlb *all_but(uint64_t miss)
+{
+	const struct vu_iotlb parts[] = {
+		{ GPA_A, miss - GPA_A, UVA(GPA_A), VU_ACCESS_RW, VU_IOTLB_UPDATE, { 0 } },
+		{ miss + IOTLB_PAGE,
+		  GPA_B - miss - IOTLB_PAGE,
+		  UVA(miss + IOTLB_PAGE),
+		  VU_ACCESS_RW,
+		  VU_IOTLB_UPDATE,
+		  { 0 } },
+	};
+	struct iotlb *t, *next;
+
+	assert_int_equal(0, iotlb_new(NULL, stage.mem, false, &t));
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++, t = next) {
+		assert_int_equal(0, iotlb_apply(t, &parts[i], stage.mem, false, &next));
+		iotlb_free(t);
+	}
+	return t;
+}
+
+/* A buffer whose translation is missing: what came before it is sent, the rest once it is there. */
+static void missing_translation(void **state)
+{
+	const uint64_t page = BUFFERS + 5 * SLOT;
+	const struct vu_iotlb update = { page,	       IOTLB_PAGE,	UVA(page),
+					 VU_ACCESS_RW, VU_IOTLB_UPDATE, { 0 } };
+	struct gso_flow f = gso_flow(false, false, 1000);
+	struct ring *ring = &stage.pair.queues[TX].ring;
+	struct ring_config cfg;
+	struct iotlb *t, *next;
+
+	(void)state;
+	open_stage();
+	t = all_but(page);
+	cfg = stage_config(TX, SIZE, 0, FEATURES);
+	cfg.iotlb = t;
+	cfg.iova[RING_DESC] = RING_AT(TX);
+	cfg.iova[RING_DRIVER] = RING_AT(TX) + AVAIL_OFF;
+	cfg.iova[RING_DEVICE] = RING_AT(TX) + USED_OFF;
+	ring_init(ring, &cfg, stage.mem);
+	assert_int_equal(0, ring_map(ring));
+	for (uint16_t n = 0; n < 10; n++, gso_advance(&f))
+		send_flow(n, &f, 0);
+	assert_int_equal(0, net_tx_run(&stage.pair));
+	assert_int_equal(page | VU_ACCESS_RO, ring->miss);
+	drain();
+	assert_int_equal(1, writes);
+	assert_int_equal(5, out.frames);
+	expect_used(0, 5);
+	assert_int_equal(5, ring->avail_next);
+	assert_int_equal(0, iotlb_apply(t, &update, stage.mem, false, &next));
+	cfg.iotlb = next;
+	ring_move(ring, &cfg, stage.mem);
+	iotlb_free(t);
+	assert_int_equal(0, ring_map(ring));
+	run();
+	assert_int_equal(2, writes);
+	expect_the_same();
+	expect_used(5, 5);
+	iotlb_free(next);
+	stage_close();
+}
+
 /* A file that its owner cuts short while frames wait: they are given back, unsent. */
 static void vanished_payload(void **state)
 {
@@ -554,6 +619,7 @@ int main(void)
 		cmocka_unit_test(full_tap),
 		cmocka_unit_test(dead_tap_loses_all_of_them),
 		cmocka_unit_test(broken_ring),
+		cmocka_unit_test(missing_translation),
 		cmocka_unit_test(vanished_payload),
 		cmocka_unit_test(cut_up_it_is_what_was_sent),
 	};
