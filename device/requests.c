@@ -238,7 +238,8 @@ static int answered_zero(struct session *s, const struct vu_message *in)
 
 static int set_log_fd(struct session *s, const struct vu_message *in)
 {
-	(void)in;
+	if (in->head.size % sizeof(in->u64)) /* some send a number, which means nothing */
+		return -EPROTO;
 	if (!fd_is_event(s, s->fds[0], RING_ERR))
 		return -EBADF;
 	return lifecycle_log_fd(s->lifecycle, fd_take(&s->fds[0]));

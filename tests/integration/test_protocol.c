@@ -1,7 +1,8 @@
 /*
  * Messages that no honest front-end sends. One row an input: what it is, in which state of the
  * connection it comes, and the class of its outcome. After each, a fresh connection passes frames
- * both ways and the broker's descriptors are back where they were.
+ * both ways and the broker's descriptors, mappings, processes and memory are back where they were;
+ * where the connection goes on, its device holds no more than before.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +26,8 @@ enum state {
 	NEGOTIATED, /* owner, features, REPLY_ACK */
 	SHARED,	    /* memory too: 0x10000000 and, after a hole, another region */
 	RUNNING,    /* traffic flows */
+	FULL,	    /* as NEGOTIATED, with every protocol feature that is offered */
+	TRANSLATED, /* as SHARED, behind an IOMMU */
 };
 
 enum outcome {
@@ -45,6 +48,8 @@ struct row {
 	const char *fds;
 	uint32_t send; /* bytes of the payload really sent, 0: as the header says */
 };
+
+#define DEVICE_GROWTH (128 << 10) /* bytes of a device: what it touches for the first time */
 
 #define OK (VU_VERSION | VU_FLAG_NEED_REPLY)
 #define HEAD(request_, flags_, size_) \
@@ -91,6 +96,25 @@ struct row {
 #define CONFIG(request_, payload, offset_, size_)                                              \
 	{                                                                                      \
 		HEAD(request_, OK, payload), .config = {.offset = (offset_), .size = (size_) } \
+	}
+
+#define LOG(size_, offset_)                                                 \
+	{                                                                   \
+		HEAD(VU_SET_LOG_BASE, OK, 16), .log = {(size_), (offset_) } \
+	}
+#define TRANSFER(direction_, phase_)                                                       \
+	{                                                                                  \
+		HEAD(VU_SET_DEVICE_STATE_FD, OK, 8), .transfer = {(direction_), (phase_) } \
+	}
+#define IOTLB(type_, perm_, iova_, size_, addr_)       \
+	{                                              \
+		HEAD(VU_IOTLB_MSG, OK, 32), .iotlb = { \
+			.iova = (iova_),               \
+			.size = (size_),               \
+			.addr = (addr_),               \
+			.perm = (perm_),               \
+			.type = (type_)                \
+		}                                      \
 	}
 
 #define MIB	0x100000u
@@ -140,6 +164,20 @@ static const struct row rows[] = {
 	{ "GET_SHARED_OBJECT", NEGOTIATED, REJECTED, EMPTY(VU_GET_SHARED_OBJECT, 16), "", 0 },
 	{ "SET_VRING_ENDIAN", NEGOTIATED, REJECTED, STATE(VU_SET_VRING_ENDIAN, 0, 1), "", 0 },
 	{ "GET_CONFIG before its feature", FRESH, REJECTED, CONFIG(VU_GET_CONFIG, 18, 0, 6), "", 0 },
+	{ "POSTCOPY_LISTEN", FULL, REJECTED, EMPTY(VU_POSTCOPY_LISTEN, 0), "", 0 },
+	{ "POSTCOPY_END", FULL, REJECTED, EMPTY(VU_POSTCOPY_END, 0), "", 0 },
+	{ "CLOSE_CRYPTO_SESSION", FULL, REJECTED, U64(VU_CLOSE_CRYPTO_SESSION, 0), "", 0 },
+	{ "GPU_SET_SOCKET", FULL, REJECTED, EMPTY(VU_GPU_SET_SOCKET, 0), "s", 0 },
+	{ "GET_SHMEM_CONFIG", FULL, REJECTED, EMPTY(VU_GET_SHMEM_CONFIG, 0), "", 0 },
+	{ "CVE-2021-3839: INFLIGHT of 65535 queues", FULL, REJECTED,
+	  { HEAD(VU_SET_INFLIGHT_FD, OK, 24), .bytes = { [16] = 0xff, 0xff, 0xff, 0xff } }, "m", 0 },
+	{ "CVE-2022-0669: INFLIGHT with eight descriptors", FULL, REJECTED, EMPTY(VU_SET_INFLIGHT_FD, 24), "mmmmmmmm", 0 },
+	{ "IOTLB_MSG without an IOMMU", FULL, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, 0, 4096, UVA0), "", 0 },
+	{ "VRING_KICK of ring 3", FULL, CLOSED, STATE(VU_VRING_KICK, 3, 0), "", 0 },
+	{ "VRING_KICK of ring 0xffffffff", FULL, CLOSED, STATE(VU_VRING_KICK, 0xffffffff, 0), "", 0 },
+	{ "VRING_KICK with a number", FULL, CLOSED, STATE(VU_VRING_KICK, 0, 1), "", 0 },
+	{ "in-band rings without a channel", NEGOTIATED, CLOSED,
+	  U64(VU_SET_PROTOCOL_FEATURES, 1u << VU_P_INBAND | 1u << VU_P_REPLY_ACK), "", 0 },
 	{ "ADD_MEM_REG before its feature", FRESH, REJECTED, ADD(0x1000000, MIB, 0x2000000, 0), "m", 0 },
 	/* ---- descriptors; of every kind: test_descriptors.c ---- */
 	{ "descriptor with GET_FEATURES", NEGOTIATED, CLOSED, EMPTY(VU_GET_FEATURES, 0), "e", 0 },
@@ -184,6 +222,14 @@ static const struct row rows[] = {
 	{ "avail misaligned", SHARED, REFUSED, ADDR(0, 0, UVA0, UVA0 + 8192, UVA0 + 4097, 0), "", 0 },
 	{ "used misaligned", SHARED, REFUSED, ADDR(0, 0, UVA0, UVA0 + 8194, UVA0 + 4096, 0), "", 0 },
 	{ "reserved flag of addresses", SHARED, REJECTED, ADDR(0, 2, UVA0, UVA0 + 8192, UVA0 + 4096, 0), "", 0 },
+	{ "descriptors at the end of addresses", SHARED, REJECTED, ADDR(0, 0, ~15ull, UVA0 + 8192, UVA0 + 4096, 0), "", 0 },
+	{ "avail at the end of addresses", SHARED, REJECTED, ADDR(0, 0, UVA0, UVA0 + 8192, ~1ull, 0), "", 0 },
+	{ "used at the end of addresses", SHARED, REJECTED, ADDR(0, 0, UVA0, ~3ull, UVA0 + 4096, 0), "", 0 },
+	{ "descriptors over avail", SHARED, REJECTED, ADDR(0, 0, UVA0, UVA0 + 8192, UVA0 + 4094, 0), "", 0 },
+	{ "descriptors over used", SHARED, REJECTED, ADDR(0, 0, UVA0, UVA0 + 4092, UVA0 + 8192, 0), "", 0 },
+	{ "all areas at one place", SHARED, REJECTED, ADDR(0, 0, UVA0, UVA0, UVA0, 0), "", 0 },
+	{ "areas at 0", SHARED, REJECTED, ADDR(0, 0, 0, 0, 0, 0), "", 0 },
+	{ "guest's addresses in place of the front-end's", SHARED, REJECTED, ADDR(0, 0, GPA0, GPA0 + 8192, GPA0 + 4096, 0), "", 0 },
 	{ "logging without a log", SHARED, HARMLESS, ADDR(0, 1, UVA0, UVA0 + 8192, UVA0 + 4096, 4096), "", 0 },
 	/* ---- memory ---- */
 	{ "no region", NEGOTIATED, REJECTED, TABLE(8, 0), "", 0 },
@@ -221,21 +267,170 @@ static const struct row rows[] = {
 	{ "slot of 0 bytes", NEGOTIATED, REFUSED, ADD(0x1000000, 0, 0x2000000, 0), "m", 0 },
 	{ "slot that wraps", NEGOTIATED, REFUSED, ADD(~0xfffull, MIB, 0x2000000, 0), "m", 0 },
 	{ "slot larger than its file", NEGOTIATED, REFUSED, ADD(0x1000000, 2 * MIB, 0x2000000, 0), "m", 0 },
+	{ "slot of all addresses", NEGOTIATED, REFUSED, ADD(0, ~0ull, 0, 0), "m", 0 },
+	{ "slot whose front-end address wraps", NEGOTIATED, REFUSED, ADD(0x1000000, MIB, ~0xfffull, 0), "m", 0 },
+	{ "slot whose offset wraps", NEGOTIATED, REFUSED, ADD(0x1000000, MIB, 0x2000000, ~0xfffull), "m", 0 },
+	{ "slot that ends at 2^64", NEGOTIATED, REFUSED, ADD(0x1000000, ~0ull - 0xffffff, 0x2000000, 0), "m", 0 },
+	{ "slot's memory is read-only", NEGOTIATED, REFUSED, ADD(0x1000000, MIB, 0x2000000, 0), "r", 0 },
+	{ "slot over a running ring's memory", RUNNING, REFUSED, ADD(GPA0, MIB, UVA0, 0), "m", 0 },
 	{ "slot over another", SHARED, REFUSED, ADD(GPA0, MIB, 0x2000000, 0), "m", 0 },
 	{ "slot over another's front-end addresses", SHARED, REFUSED, ADD(0x4000000000, MIB, UVA0, 0), "m", 0 },
 	{ "removal of no slot", SHARED, REFUSED, REMOVE(0x4000000000, MIB, 0x2000000, 0), "", 0 },
 	{ "removal of half a slot", SHARED, REFUSED, REMOVE(GPA0, 4096, UVA0, 0), "", 0 },
 	{ "removal before anything was shared", NEGOTIATED, REFUSED, REMOVE(GPA0, 4096, UVA0, 0), "", 0 },
+	{ "removal of another size", SHARED, REFUSED, REMOVE(GPA0, ~0ull, UVA0, 0), "", 0 },
+	{ "removal by another front-end address", SHARED, REFUSED, REMOVE(GPA0, MIB, ~0xfffull, 0), "", 0 },
+	/* ---- the log of dirty pages ---- */
+	{ "log of 0 bytes", FULL, CLOSED, LOG(0, 0), "m", 0 },
+	{ "log of all addresses", FULL, CLOSED, LOG(~0ull, 0), "m", 0 },
+	{ "CVE-2020-10722: log that wraps", FULL, CLOSED, LOG(4096, ~0ull - 4094), "m", 0 },
+	{ "log larger than its file", FULL, CLOSED, LOG(MIB + 1, 0), "m", 0 },
+	{ "log beyond its file", FULL, CLOSED, LOG(4096, MIB), "m", 0 },
+	{ "log is an eventfd", FULL, CLOSED, LOG(4096, 0), "e", 0 },
+	{ "log is read-only", FULL, CLOSED, LOG(4096, 0), "r", 0 },
+	{ "log's event with half a number", FULL, CLOSED, EMPTY(VU_SET_LOG_FD, 4), "e", 0 },
+	/* ---- translations ---- */
+	{ "translation of type 0", TRANSLATED, REFUSED, IOTLB(0, VU_ACCESS_RW, 0, 4096, UVA0), "", 0 },
+	{ "a miss, which is the back-end's", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_MISS, VU_ACCESS_RW, 0, 4096, UVA0), "", 0 },
+	{ "a failed access, which is the back-end's", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_ACCESS_FAIL, VU_ACCESS_RW, 0, 4096, UVA0), "", 0 },
+	{ "translation of type 255", TRANSLATED, REFUSED, IOTLB(255, VU_ACCESS_RW, 0, 4096, UVA0), "", 0 },
+	{ "translation for nobody", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, 0, 0, 4096, UVA0), "", 0 },
+	{ "translation of unknown access", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, 4, 0, 4096, UVA0), "", 0 },
+	{ "translation of 0 bytes", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, 0, 0, UVA0), "", 0 },
+	{ "translation of all addresses", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, 0, ~0ull, UVA0), "", 0 },
+	{ "translation that wraps", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, ~0xfffull, 8192, UVA0), "", 0 },
+	{ "translation to addresses that wrap", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, 0, 8192, ~0xfffull), "", 0 },
+	{ "translation to nowhere", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_UPDATE, VU_ACCESS_RW, 0, 4096, 0x1000), "", 0 },
+	{ "invalidation that wraps", TRANSLATED, REFUSED, IOTLB(VU_IOTLB_INVALIDATE, 0, ~0xfffull, 8192, 0), "", 0 },
+	{ "invalidation of nothing known", TRANSLATED, HARMLESS, IOTLB(VU_IOTLB_INVALIDATE, 0, 0x1000, 4096, 0), "", 0 },
+	{ "invalidation of all", TRANSLATED, HARMLESS, IOTLB(VU_IOTLB_INVALIDATE, 0, 0, ~0ull, 0), "", 0 },
+	/* ---- the device's state ---- */
+	{ "state in a third direction", FULL, REFUSED, TRANSFER(2, 0), "p", 0 },
+	{ "state in direction 0xffffffff", FULL, REFUSED, TRANSFER(0xffffffff, 0), "p", 0 },
+	{ "state in another phase", FULL, REFUSED, TRANSFER(0, 1), "p", 0 },
+	{ "state from a pipe that ends at once", FULL, HARMLESS, TRANSFER(1, 0), "p", 0 },
+	{ "state checked that was never moved", FULL, HARMLESS, EMPTY(VU_CHECK_DEVICE_STATE, 0), "", 0 },
+	/* ---- what else a device is told ---- */
+	{ "MTU 0", FULL, REFUSED, U64(VU_NET_SET_MTU, 0), "", 0 },
+	{ "MTU below any", FULL, REFUSED, U64(VU_NET_SET_MTU, 67), "", 0 },
+	{ "MTU above the administrator's", FULL, REFUSED, U64(VU_NET_SET_MTU, 65535), "", 0 },
+	{ "MTU of 2^32 + 1500", FULL, REFUSED, U64(VU_NET_SET_MTU, 0x1000005dc), "", 0 },
+	{ "MTU of 2^64 - 1", FULL, REFUSED, U64(VU_NET_SET_MTU, ~0ull), "", 0 },
+	{ "status of nine bits", FULL, REFUSED, U64(VU_SET_STATUS, 0x100), "", 0 },
+	{ "status of 64 bits", FULL, REFUSED, U64(VU_SET_STATUS, ~0ull), "", 0 },
+	{ "RARP of a group", FULL, HARMLESS, U64(VU_SEND_RARP, ~0ull), "", 0 },
 	/* ---- configuration space ---- */
 	{ "config past the end", NEGOTIATED, NO_ANSWER, CONFIG(VU_GET_CONFIG, 24, 0x1000, 12), "", 0 },
 	{ "config offset wraps", NEGOTIATED, NO_ANSWER, CONFIG(VU_GET_CONFIG, 24, 0xfffffffc, 12), "", 0 },
 	{ "config size unlike the payload", NEGOTIATED, CLOSED, CONFIG(VU_GET_CONFIG, 24, 0, 256), "", 0 },
 	{ "config size of 4 GiB", NEGOTIATED, CLOSED, CONFIG(VU_GET_CONFIG, 24, 0, 0xffffffff), "", 0 },
 	{ "config without a size", NEGOTIATED, CLOSED, EMPTY(VU_GET_CONFIG, 4), "", 0 },
+	{ "config of its last byte and one", NEGOTIATED, NO_ANSWER, CONFIG(VU_GET_CONFIG, 14, 255, 2), "", 0 },
+	{ "config of one byte at the end of offsets", NEGOTIATED, NO_ANSWER, CONFIG(VU_GET_CONFIG, 13, 0xffffffff, 1), "", 0 },
+	{ "config of 257 bytes", NEGOTIATED, CLOSED, CONFIG(VU_GET_CONFIG, 269, 0, 257), "", 0 },
+	{ "config written where offsets wrap", NEGOTIATED, REFUSED, CONFIG(VU_SET_CONFIG, 24, 0xfffffffc, 12), "", 0 },
+	{ "config of 257 bytes written", NEGOTIATED, CLOSED, CONFIG(VU_SET_CONFIG, 269, 0, 257), "", 0 },
 	{ "config written past the end", NEGOTIATED, REFUSED, CONFIG(VU_SET_CONFIG, 24, 0x1000, 12), "", 0 },
 	{ "config written with a wrong size", NEGOTIATED, CLOSED, CONFIG(VU_SET_CONFIG, 24, 0, 13), "", 0 },
 };
 /* clang-format on */
+
+/* What an honest front-end may say in the state FULL, each request once. */
+/* clang-format off */
+static const struct honest {
+	const char *name;
+	struct vu_message message;
+	const char *fds;
+	bool featured; /* only after its protocol feature was negotiated */
+} honest[] = {
+	{ "GET_FEATURES", EMPTY(VU_GET_FEATURES, 0), "", false },
+	{ "SET_FEATURES", U64(VU_SET_FEATURES, 1ull << VIRTIO_F_VERSION_1 | 1u << VU_F_PROTOCOL_FEATURES), "", false },
+	{ "SET_OWNER", EMPTY(VU_SET_OWNER, 0), "", false },
+	{ "RESET_OWNER", EMPTY(VU_RESET_OWNER, 0), "", false },
+	{ "SET_MEM_TABLE", TABLE(40, 1, GOOD(1)), "m", false },
+	{ "SET_LOG_BASE", LOG(4096, 0), "m", true },
+	{ "SET_LOG_FD", EMPTY(VU_SET_LOG_FD, 0), "e", true },
+	{ "SET_VRING_NUM", STATE(VU_SET_VRING_NUM, 0, 256), "", false },
+	{ "SET_VRING_ADDR", ADDR(0, 0, 0x1000, 0x3000, 0x2000, 0), "", false },
+	{ "SET_VRING_BASE", STATE(VU_SET_VRING_BASE, 0, 0), "", false },
+	{ "GET_VRING_BASE", STATE(VU_GET_VRING_BASE, 0, 0), "", false },
+	{ "SET_VRING_KICK", U64(VU_SET_VRING_KICK, 0), "e", false },
+	{ "SET_VRING_CALL", U64(VU_SET_VRING_CALL, 0), "e", false },
+	{ "SET_VRING_ERR", U64(VU_SET_VRING_ERR, 0), "e", false },
+	{ "GET_PROTOCOL_FEATURES", EMPTY(VU_GET_PROTOCOL_FEATURES, 0), "", false },
+	{ "SET_PROTOCOL_FEATURES", U64(VU_SET_PROTOCOL_FEATURES, 1u << VU_P_REPLY_ACK), "", false },
+	{ "GET_QUEUE_NUM", EMPTY(VU_GET_QUEUE_NUM, 0), "", true },
+	{ "SET_VRING_ENABLE", STATE(VU_SET_VRING_ENABLE, 0, 1), "", false },
+	{ "SEND_RARP", U64(VU_SEND_RARP, 0x060504030202), "", true },
+	{ "NET_SET_MTU", U64(VU_NET_SET_MTU, 1400), "", true },
+	{ "SET_BACKEND_REQ_FD", EMPTY(VU_SET_BACKEND_REQ_FD, 0), "s", true },
+	{ "IOTLB_MSG", IOTLB(VU_IOTLB_INVALIDATE, 0, 0, 4096, 0), "", false },
+	{ "GET_CONFIG", CONFIG(VU_GET_CONFIG, 18, 0, 6), "", true },
+	{ "SET_CONFIG", CONFIG(VU_SET_CONFIG, 18, 0, 6), "", true },
+	{ "RESET_DEVICE", EMPTY(VU_RESET_DEVICE, 0), "", true },
+	{ "SET_STATUS", U64(VU_SET_STATUS, 1), "", true },
+	{ "GET_STATUS", EMPTY(VU_GET_STATUS, 0), "", true },
+	{ "VRING_KICK", STATE(VU_VRING_KICK, 0, 0), "", true },
+	{ "GET_MAX_MEM_SLOTS", EMPTY(VU_GET_MAX_MEM_SLOTS, 0), "", true },
+	{ "ADD_MEM_REG", ADD(0x1000000, MIB, 0x2000000, 0), "m", true },
+	{ "REM_MEM_REG", REMOVE(0x1000000, MIB, 0x2000000, 0), "", true },
+	{ "SET_DEVICE_STATE_FD", TRANSFER(0, 0), "p", true },
+	{ "CHECK_DEVICE_STATE", EMPTY(VU_CHECK_DEVICE_STATE, 0), "", true },
+};
+/* clang-format on */
+
+/* What is done to each of them; all close the connection. */
+static const struct distortion {
+	const char *name;
+	int bytes;	   /* added to the payload */
+	uint32_t flags;	   /* turned over in the header */
+	const char *fds;   /* sent as well */
+	bool bare, before; /* without its descriptors; in the state FRESH */
+} distortions[] = {
+	{ .name = "a byte short", .bytes = -1 },
+	{ .name = "a byte long", .bytes = 1 },
+	{ .name = "of version 0", .flags = 1 },
+	{ .name = "of version 2", .flags = 3 },
+	{ .name = "as a reply", .flags = VU_FLAG_REPLY },
+	{ .name = "with a reserved flag", .flags = 0x10 },
+	{ .name = "with two descriptors too many", .fds = "ee" },
+	{ .name = "with nine descriptors too many", .fds = "eeeeeeeee" },
+	{ .name = "without its descriptor", .bare = true },
+	{ .name = "before its feature", .before = true },
+};
+
+static bool applies(const struct distortion *d, const struct honest *h)
+{
+	return !(d->bytes < 0 && !h->message.head.size) && !(d->bare && !*h->fds) &&
+	       !(d->before && !h->featured);
+}
+
+static struct row distorted[ARRAY_SIZE(honest) * ARRAY_SIZE(distortions)];
+
+/* Fills `distorted`; how many there are. */
+static size_t distort(void)
+{
+	static char names[ARRAY_SIZE(distorted)][64], fds[ARRAY_SIZE(distorted)][16];
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(distorted); i++) {
+		const struct honest *h = &honest[i / ARRAY_SIZE(distortions)];
+		const struct distortion *d = &distortions[i % ARRAY_SIZE(distortions)];
+		struct row *row = &distorted[n];
+
+		if (!applies(d, h))
+			continue;
+		snprintf(names[n], sizeof(names[n]), "%s %s", h->name, d->name);
+		snprintf(fds[n], sizeof(fds[n]), "%s%s", d->bare ? "" : h->fds,
+			 d->fds ? d->fds : "");
+		*row = (struct row){ names[n], d->before ? FRESH : FULL, CLOSED, h->message, fds[n],
+				     0 };
+		row->message.head.size += (uint32_t)d->bytes;
+		row->message.head.flags ^= d->flags;
+		n++;
+	}
+	return n;
+}
 
 static int open_fd(char kind, int *other)
 {
@@ -286,10 +481,14 @@ static void reach(enum state state)
 	rig_connect(&rig, &guest.peer);
 	if (state == FRESH)
 		return;
-	assert_ok(
-		guest_negotiate(&guest, &(struct guest_options){ .ring_size = 64, .slots = true }));
+	assert_ok(guest_negotiate(
+		&guest, &(struct guest_options){
+				.ring_size = 64, .slots = true, .platform = state == TRANSLATED }));
+	if (state == FULL)
+		assert_ok(peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES,
+					guest.peer.offered_protocol));
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	if (state == SHARED) {
+	if (state == SHARED || state == TRANSLATED) {
 		assert_ok(guest_make_rings(&guest));
 		assert_ok(guest_share_memory(&guest));
 		assert_ok(peer_tell_state(&guest.peer, VU_SET_VRING_NUM, 0, 256));
@@ -311,6 +510,12 @@ static void send_row(const struct row *row)
 	fd_close_all(others, n);
 }
 
+/* Bit 8 of a state's answer says that no descriptor comes with it. */
+static uint64_t refusal(const struct vu_message *answer)
+{
+	return answer->u64 & 0xff;
+}
+
 static void expect(const struct row *row)
 {
 	struct vu_message answer;
@@ -321,7 +526,7 @@ static void expect(const struct row *row)
 		rc = peer_recv(&guest.peer, &answer);
 		if (rc == 0) {
 			assert_int_equal(8, answer.head.size);
-			assert_int_not_equal(0, answer.u64);
+			assert_int_not_equal(0, refusal(&answer));
 		}
 		assert_true(peer_closed(&guest.peer, 1000));
 		return;
@@ -336,7 +541,7 @@ static void expect(const struct row *row)
 	} else {
 		assert_int_equal(8, answer.head.size);
 		if (row->outcome != HARMLESS)
-			assert_int_not_equal(0, answer.u64);
+			assert_int_not_equal(0, refusal(&answer));
 	}
 	if (row->state == RUNNING)
 		rig_exchange(&rig, &guest, 0);
@@ -362,14 +567,58 @@ static int close_guest(void **state)
 	return 0;
 }
 
+/* What a device maps, opens and keeps; a refused message changes nothing. */
+static struct holdings {
+	int fds, maps;
+	long memory;
+} device_holds(void)
+{
+	pid_t pid = rig_device(&rig);
+
+	return (struct holdings){ proc_count_fds(pid), proc_count_maps(pid), proc_private(pid) };
+}
+
 static void row_ends_as_it_must(void **state)
 {
 	const struct row *row = *state;
 
+	struct holdings before, after;
+	bool unchanged = row->outcome == REFUSED || row->outcome == NO_ANSWER;
+
 	reach(row->state);
+	if (unchanged)
+		before = device_holds();
 	send_row(row);
 	expect(row);
+	if (unchanged) {
+		after = device_holds();
+		assert_int_equal(before.fds, after.fds);
+		assert_int_equal(before.maps, after.maps);
+		assert_true(after.memory - before.memory < DEVICE_GROWTH);
+	}
 	guest_close(&guest);
+	rig_serves(&rig);
+}
+
+/* What the rows distort is right, but for what was done to it. */
+static void honest_messages_keep_the_connection(void **state)
+{
+	struct vu_message answer;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(honest); i++) {
+		const struct row row = { honest[i].name,    FULL,	   HARMLESS,
+					 honest[i].message, honest[i].fds, 0 };
+
+		print_message("# %s\n", row.name);
+		reach(FULL);
+		send_row(&row);
+		assert_ok(peer_recv(&guest.peer, &answer));
+		assert_int_equal(row.message.head.request, answer.head.request);
+		assert_true(answer.head.size > 0);
+		assert_ok(peer_sync(&guest.peer));
+		guest_close(&guest);
+	}
 	rig_serves(&rig);
 }
 
@@ -564,6 +813,8 @@ static void broker_ends_in_order(void **state)
 int main(void)
 {
 	const struct CMUnitTest sequences[] = {
+		cmocka_unit_test_setup_teardown(honest_messages_keep_the_connection, ensure_rig,
+						close_guest),
 		cmocka_unit_test_setup_teardown(hang_up_at_every_byte, ensure_rig, close_guest),
 		cmocka_unit_test_setup_teardown(one_byte_at_a_time, ensure_rig, close_guest),
 		cmocka_unit_test_setup_teardown(a_descriptor_with_every_byte, ensure_rig,
@@ -580,13 +831,18 @@ int main(void)
 						close_guest),
 		cmocka_unit_test_setup_teardown(broker_ends_in_order, ensure_rig, close_guest),
 	};
-	struct CMUnitTest tests[ARRAY_SIZE(rows) + ARRAY_SIZE(sequences)];
-	size_t n = 0;
+	struct CMUnitTest tests[ARRAY_SIZE(rows) + ARRAY_SIZE(distorted) + ARRAY_SIZE(sequences)];
+	size_t n = 0, more = distort();
 	int rc;
+
+	printf("# %zu message rows\n", ARRAY_SIZE(rows) + more);
 
 	for (; n < ARRAY_SIZE(rows); n++)
 		tests[n] = (struct CMUnitTest){ rows[n].name, row_ends_as_it_must, ensure_rig,
 						close_guest, (void *)&rows[n] };
+	for (size_t i = 0; i < more; i++)
+		tests[n++] = (struct CMUnitTest){ distorted[i].name, row_ends_as_it_must,
+						  ensure_rig, close_guest, &distorted[i] };
 	for (size_t i = 0; i < ARRAY_SIZE(sequences); i++)
 		tests[n++] = sequences[i];
 	rc = rig_run("protocol", tests, n);
