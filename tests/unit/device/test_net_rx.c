@@ -689,6 +689,7 @@ int main(void)
 		cmocka_unit_test(long_run),
 	};
 
+	print_message("# %zu rows of received chains\n", ARRAY_SIZE(rows));
 	int failed = cmocka_run_group_tests_name("net_rx, large frames", tests, NULL, NULL);
 
 	stage_small_run = 1000;

@@ -379,5 +379,6 @@ int main(void)
 		cmocka_unit_test(endless_producer),
 	};
 
+	print_message("# %zu rows of transmitted chains\n", ARRAY_SIZE(rows));
 	return cmocka_run_group_tests_name("net_tx", tests, ignore_sigpipe, NULL);
 }

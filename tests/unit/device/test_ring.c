@@ -417,5 +417,6 @@ int main(void)
 		cmocka_unit_test(asks_for_the_next),
 	};
 
+	print_message("# %zu rows of split rings\n", ARRAY_SIZE(rows));
 	return cmocka_run_group_tests_name("ring", tests, NULL, NULL);
 }

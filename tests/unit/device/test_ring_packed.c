@@ -94,6 +94,30 @@ static const struct row {
 	{ "table of 17 bytes", .desc = { { TABLE, 17, 2, I } }, .rc = -EINVAL },
 	{ "table nowhere", .desc = { { NOWHERE, 16, 2, I } }, .rc = -EFAULT },
 	{ "table and a bad id", .desc = { { TABLE, 16, 60000, I } }, .table = { { BUF(0), 12, 0, 0 } }, .rc = -EINVAL },
+	{ "one piece to write", .desc = { { BUF(0), 100, 3, W } }, .rc = 1, .in = 1, .slots = 1, .in_bytes = 100, .id = 3 },
+	{ "unknown flags are ignored", .desc = { { BUF(0), 100, 3, 0x7f78 } }, .rc = 1, .out = 1, .slots = 1, .out_bytes = 100, .id = 3 },
+	{ "buffer over two regions", .desc = { { GPA_B - 10, 30, 3, W } }, .rc = 1, .in = 2, .slots = 1, .in_bytes = 30, .id = 3 },
+	{ "buffer at the last byte", .desc = { { GPA_TOP - 1, 1, 3, 0 } }, .rc = 1, .out = 1, .slots = 1, .out_bytes = 1, .id = 3 },
+	{ "buffer over a hole", .desc = { { GPA_B, 0x8000000, 3, 0 } }, .rc = -EFAULT },
+	{ "buffer of 4 GiB - 1", .desc = { { BUF(0), UINT32_MAX, 3, 0 } }, .rc = -EFAULT },
+	{ "length overflows in 32 bits", .desc = { { GPA_A, 0x700000, 0, N }, { GPA_A, 0x700000, 0, N }, { GPA_A, 0x700000, 2, 0 } },
+	  .rc = 1, .out = 6, .slots = 3, .out_bytes = 0x1500000, .id = 2 },
+	{ "only an empty buffer", .desc = { { BUF(0), 0, 3, 0 } }, .rc = 1, .slots = 1, .id = 3 },
+	{ "CVE-2020-10725: empty buffer nowhere", .desc = { { NOWHERE, 0, 3, 0 } }, .rc = -EFAULT },
+	{ "a chain of empty buffers without an end", .desc = { { BUF(0), 0, 0, N }, { BUF(0), 0, 0, N }, { BUF(0), 0, 0, N },
+	  { BUF(0), 0, 0, N }, { BUF(0), 0, 0, N }, { BUF(0), 0, 0, N } }, .rc = -ELOOP },
+	{ "NEXT within a table means nothing", .desc = { { TABLE, 32, 2, I } }, .table = { { BUF(0), 12, 0, N }, { BUF(1), 60, 0, N } },
+	  .rc = 1, .out = 2, .slots = 1, .out_bytes = 72, .id = 2 },
+	{ "WRITE on the pointer to a table is ignored", .desc = { { TABLE, 16, 2, I | W } }, .table = { { BUF(0), 12, 0, 0 } },
+	  .rc = 1, .out = 1, .slots = 1, .out_bytes = 12, .id = 2 },
+	{ "table at an odd address", .desc = { { TABLE + 1, 16, 2, I } }, .table_at = TABLE + 1, .table = { { BUF(0), 12, 0, 0 } },
+	  .rc = 1, .out = 1, .slots = 1, .out_bytes = 12, .id = 2 },
+	{ "table of 15 bytes", .desc = { { TABLE, 15, 2, I } }, .rc = -EINVAL },
+	{ "table of 32769 entries", .desc = { { TABLE, 16 * 32769, 2, I } }, .table = { { BUF(0), 12, 0, 0 } }, .rc = -EINVAL },
+	{ "table of 4 GiB - 16", .desc = { { TABLE, 0xfffffff0, 2, I } }, .table = { { BUF(0), 12, 0, 0 } }, .rc = -EINVAL },
+	{ "table that ends beyond memory", .desc = { { GPA_TOP - 8, 16, 2, I } }, .rc = -EFAULT },
+	{ "table that wraps", .desc = { { UINT64_MAX - 15, 32, 2, I } }, .rc = -EFAULT },
+	{ "entry of a table nowhere", .desc = { { TABLE, 32, 2, I } }, .table = { { BUF(0), 12, 0, 0 }, { NOWHERE, 60, 0, 0 } }, .rc = -EFAULT },
 	{ "read behind write in a table", .desc = { { TABLE, 32, 2, I } }, .table = { { BUF(0), 1, 0, W }, { BUF(0), 1, 0, 0 } }, .rc = -EINVAL },
 };
 /* clang-format on */
@@ -404,5 +428,7 @@ int main(void)
 		cmocka_unit_test(notifications),
 	};
 
+	print_message("# %zu rows of packed rings, each under both wrap counters\n",
+		      ARRAY_SIZE(rows));
 	return cmocka_run_group_tests_name("ring_packed", tests, NULL, NULL);
 }
