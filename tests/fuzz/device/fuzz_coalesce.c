@@ -23,7 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static _Alignas(4096) uint8_t area[0x8000 + FRAMES * SLOT]; /* ring, tables, frames */
 static struct memory memory = {
-	.refs = 1,
+	.used = true,
 	.count = 1,
 	.bytes = sizeof(area),
 	.regions = { { .size = sizeof(area), .host = (char *)area } },
