@@ -199,8 +199,8 @@ static const uint32_t requests[PLACES] = { VU_SET_VRING_KICK,	  VU_SET_VRING_CAL
 					   VU_SET_LOG_BASE,	  VU_SET_LOG_FD,
 					   VU_SET_BACKEND_REQ_FD, VU_SET_DEVICE_STATE_FD };
 
-/* R refused, and the connection goes on; C closed; T taken; S silence. Requests whose answer is
- * something else than yes or no can only be refused by closing. */
+/* R refused, and the connection goes on; C closed; T taken; S taken, perhaps in silence. Requests
+ * whose answer is something else than yes or no can only be refused by closing. */
 struct kind {
 	const char *name;
 	int (*open)(void);
@@ -335,13 +335,15 @@ static void cell_ends_as_it_must(void **state)
 	      : rc == -ECONNRESET  ? 'C'
 	      : rc == -ETIMEDOUT   ? 'S'
 				   : '?';
+	/* Who shares its own end shares what it hears: whoever reads first has the answer. */
+	if (c->kind->end[c->place] == 'S' && end == 'T')
+		end = 'S';
 	assert_int_equal(c->kind->end[c->place], end);
 	if (end == 'T')
 		use(c->place);
 	else if (end == 'R')
 		assert_ok(peer_sync(&guest.peer));
-	/* Who shares its own end shares what it hears, and may keep the connection for as long as
-	 * it lives; it can still end it. */
+	/* It may keep the connection for as long as it lives, and can still end it. */
 	else if (end == 'S')
 		assert_ok(peer_send_raw(&guest.peer, &nonsense, sizeof(nonsense), NULL, 0));
 	fd_close(&other);
