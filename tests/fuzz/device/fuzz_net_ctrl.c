@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static _Alignas(4096) char bytes[REGION];
 static struct memory memory = {
-	.refs = 1,
+	.used = true,
 	.count = 1,
 	.bytes = REGION,
 	.regions = { { .gpa = 0, .uva = 0, .size = REGION, .host = bytes } },

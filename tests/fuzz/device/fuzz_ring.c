@@ -17,7 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static _Alignas(4096) char bytes[2][REGION];
 
 static struct memory memory = {
-	.refs = 1,
+	.used = true,
 	.count = 2,
 	.bytes = 2 * REGION,
 	.regions = { { .gpa = 0, .uva = 0, .size = REGION, .host = bytes[0] },
