@@ -306,6 +306,17 @@ static void hostile_chains(void **state)
 	}
 }
 
+/* DPDK 6ec1778134: descriptors that follow each other in a circle. */
+static void chain_without_end(void **state)
+{
+	(void)state;
+	desc_set(CTRL, 0, BUFFERS, 1, DESC_F_NEXT, 1);
+	desc_set(CTRL, 1, BUFFERS, 1, DESC_F_NEXT, 0);
+	avail_push(CTRL, 0);
+	assert_int_equal(-ELOOP, net_ctrl_run(&stage.pair));
+	assert_int_equal(-1, used_take(CTRL, NULL));
+}
+
 static void any_layout_and_too_much(void **state)
 {
 	static uint8_t big[2 + NET_CTRL_DATA_MAX + 1] = { 1, 0 };
@@ -411,6 +422,7 @@ int main(void)
 		CASE(unknown_and_not_negotiated),
 		CASE(receive),
 		CASE(hostile_chains),
+		CASE(chain_without_end),
 		CASE(any_layout_and_too_much),
 	};
 
