@@ -464,7 +464,9 @@ static void every_slot_and_not_one_more(void **state)
 			assert_ok(remove_one(i & 1 ? SLOTS - own - 1 - i / 2 : i / 2));
 		assert_int_equal(PEER_REFUSED, remove_one(0));
 		rig_exchange(&rig, &guest, 0);
-		assert_int_equal(maps, proc_count_maps(pid));
+		/* ThreadSanitizer keeps the shadow of what was mapped. */
+		if (!rig_sanitized())
+			assert_int_equal(maps, proc_count_maps(pid));
 	}
 	close(fd);
 	guest_close(&guest);
