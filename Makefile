@@ -236,8 +236,9 @@ demo: all guest
 
 # make bench QUICK=1: within three minutes. ROW="transmit 64": only these rows of bench_rate. The page is made last.
 bench: all $(call test_programs,$(BENCH)) | $(call deps,bench)
-	@for b in $(filter-out %_page,$(call test_programs,$(BENCH))) $(filter %_page,$(call test_programs,$(BENCH))); do \
-	  env $(TEST_ENV) QUICK=$(QUICK) $$b || exit; done
+	@failed=0; \
+	for b in $(filter-out %_page,$(call test_programs,$(BENCH))) $(filter %_page,$(call test_programs,$(BENCH))); do \
+	  env $(TEST_ENV) QUICK=$(QUICK) $$b || failed=1; done; exit $$failed
 
 # make soak T=MINUTES: connections, deaths and restarts under traffic, and what has grown at the end.
 SOAK := $(OBJ)/tests/bench/soak

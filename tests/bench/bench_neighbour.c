@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
+#include "tests/bench/results.h"
 #include "tests/support/flood.h"
 #include "tests/support/rig.h"
 
@@ -167,7 +168,7 @@ int main(void)
 		cmocka_unit_test_teardown(costs_the_neighbour_little, end),
 	};
 
-	if (getenv("QUICK"))
+	if (results_quick())
 		round_ms = 100;
 	return rig_run("neighbour", tests, ARRAY_SIZE(tests));
 }
