@@ -148,8 +148,8 @@ static void show(const struct unit *units, unsigned int n, double woken, double 
 	}
 	first = results_median(start, n);
 	later = results_median(next, n);
-	printf("%8u %12.0f %12.0f %12.0f %14.1f %14.2f %14.2f\n", n, broker, spawner, device, first,
-	       later, woken);
+	printf("%8u %12.0f %12.0f %12.0f %12.0f %14.1f %14.2f %14.2f\n", n, broker, spawner, device,
+	       taken / n, first, later, woken);
 	json_array_append_new(rows,
 			      json_pack("{si sf sf sf sf sf sf sf}", "devices", (int)n,
 					"broker_kib", broker, "spawner_kib", spawner, "device_kib",
