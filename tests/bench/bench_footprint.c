@@ -44,7 +44,8 @@ static pid_t device_of(const struct unit *u)
 {
 	pid_t pid = 0;
 
-	for (int i = 0; i < 5000 && !pid; i++) {
+	/* The report of the connection before may still be there. */
+	for (int i = 0; i < 5000 && !(pid && proc_alive(pid)); i++) {
 		json_t *report = json_load_file(u->report, 0, NULL);
 
 		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
