@@ -13,7 +13,7 @@
 #include "device/pair.h"
 #include "lib/util.h"
 
-#define MISSES_MAX 16
+#define MISSES_MAX 16 /* in a row, and the rest of a turn is not tried */
 
 bool coalesce_hopeful(const struct coalesce *c)
 {
@@ -142,18 +142,6 @@ static void copy(struct net_frame *frame, const struct iovec *iov, uint32_t len)
 	guest_peek(iov, frame->bytes, frame->copied);
 }
 
-/* The frame is written by itself, and does not wait. */
-static int pass(struct pair *p, const struct chain *chain, struct net_frame *f, struct iovec *iov,
-		struct iovec *last)
-{
-	int rc = net_tx_write(p, f, guest_skip(iov, f->copied), last);
-
-	if (rc)
-		return rc;
-	ring_push(tx_ring(p), chain->head, chain->slots, 0);
-	return 1;
-}
-
 static int serve(struct pair *p, struct chain *chain)
 {
 	struct coalesce *c = &p->coalesce;
@@ -168,10 +156,10 @@ static int serve(struct pair *p, struct chain *chain)
 			return take(p, chain, s, iov, last);
 	}
 	rc = coalesce_flush(p);
+	if (!rc && len > 0)
+		rc = net_tx_write(p, &s->frame, guest_skip(iov, s->frame.copied), last);
 	if (rc || len < 0)
 		return rc ? rc : len;
-	if (len)
-		return pass(p, chain, &s->frame, iov, last);
 	ring_push(tx_ring(p), chain->head, chain->slots, 0);
 	return 1;
 }
