@@ -94,18 +94,8 @@ static inline void guest_expect(const struct iovec *iov, size_t len)
  * bytes left. */
 static inline struct iovec *guest_take(struct iovec *iov, void *dst, size_t len)
 {
-	while (len) {
-		size_t n = min_of(len, iov->iov_len);
-
-		guest_copy_in(dst, iov->iov_base, n);
-		dst = ptr_add(dst, n);
-		iov->iov_base = ptr_add(iov->iov_base, n);
-		iov->iov_len -= n;
-		len -= n;
-		if (!iov->iov_len)
-			iov++;
-	}
-	return iov;
+	guest_peek(iov, dst, len);
+	return guest_skip(iov, len);
 }
 
 /* The checksum's sum (checksum.h) of the first `len` bytes of the pieces, which have them. */

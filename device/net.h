@@ -37,10 +37,12 @@ static inline uint32_t net_rings(const struct net_setup *setup)
 	return 2 * setup->pairs + 1;
 }
 
-/* A frame on its way to the TAP, in private memory: as much of it as was copied, behind its checked
- * header as the TAP takes them. Up to NET_COPY bytes one write() of a piece costs a tenth less than
- * a writev() of two, and copying them a fiftieth. */
+/* Frames up to this size go through private memory: one read() or write() of a piece costs a tenth
+ * less than a readv() or writev() of several, and copying them a fiftieth. */
 #define NET_COPY 2048
+
+/* A frame on its way to the TAP, in private memory: as much of it as was copied, behind its checked
+ * header as the TAP takes them. */
 struct net_frame {
 	struct net_hdr hdr;
 	uint8_t bytes[NET_COPY];

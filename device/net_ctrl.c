@@ -344,7 +344,7 @@ static int ctrl_one(struct pair *p)
 	data = guest_take(chain.iov, head, sizeof(head));
 	rc = -EMSGSIZE;
 	if (chain.out_bytes - sizeof(head) <= sizeof(c->data)) {
-		guest_take(data, c->data, len);
+		guest_peek(data, c->data, len);
 		rc = command_run(c, head, len);
 	}
 	answer_write(q, chain.iov + chain.out, rc ? ACK_ERR : ACK_OK);

@@ -15,10 +15,8 @@
 
 #define RX_BUDGET 256
 #define RX_FLUSH  64
-/* Frames up to this size are copied: one read() of a piece costs a tenth less than a readv() of
- * three, and copying them a fiftieth. Nobody knows the size of the next frame: it is taken to be
- * small after so many small ones. */
-#define RX_COPY	      2048
+/* Frames up to NET_COPY bytes are read into private memory and copied. Nobody knows the size of the
+ * next frame: it is taken to be small after so many small ones. */
 #define RX_COPY_AFTER 8
 
 static bool mergeable(const struct pair *p)
@@ -158,16 +156,13 @@ static void rx_open(struct pair *p)
 	rx->opened = true;
 }
 
-/* Moves n bytes between private memory and the gathered pieces behind the header. */
-static void pieces_copy(struct rx_state *rx, char *private, size_t n, bool to_guest)
+/* Writes n bytes to the gathered pieces behind the header. */
+static void pieces_fill(const struct rx_state *rx, const char *private, size_t n)
 {
 	for (const struct iovec *iov = &rx->iov[rx->first]; n; iov++) {
 		size_t part = min_of(n, iov->iov_len);
 
-		if (to_guest)
-			guest_copy_out(iov->iov_base, private, part);
-		else
-			guest_copy_in(private, iov->iov_base, part);
+		guest_copy_out(iov->iov_base, private, part);
 		private += part;
 		n -= part;
 	}
@@ -224,7 +219,7 @@ static size_t rx_head(struct pair *p, uint8_t *head, size_t room, uint32_t frame
 	if (held)
 		memcpy(head, p->rx.held.bytes, len);
 	else
-		pieces_copy(&p->rx, (char *)head, len, false);
+		guest_peek(&p->rx.iov[p->rx.first], head, len);
 	return len;
 }
 
@@ -357,7 +352,7 @@ static int rx_deliver_held(struct pair *p)
 	if (rc <= 0)
 		return rc;
 	rx_open(p);
-	pieces_copy(rx, rx->held.bytes, rx->held_len, true);
+	pieces_fill(rx, rx->held.bytes, rx->held_len);
 	rx_complete(p, &rx->held.hdr, rx->held_len, true);
 	rx->held_len = 0;
 	return 1;
@@ -412,7 +407,7 @@ static bool rx_usable(struct pair *p, ssize_t n, struct net_hdr *hdr)
 
 static void rx_learn(struct rx_state *rx, ssize_t n)
 {
-	rx->small_run = n <= (ssize_t)(sizeof(rx->held.hdr) + RX_COPY) ? rx->small_run + 1 : 0;
+	rx->small_run = n <= (ssize_t)(sizeof(rx->held.hdr) + NET_COPY) ? rx->small_run + 1 : 0;
 }
 
 /* A frame to where frames wait, and on from there if it can go at once: 1 read, 0 none there,
@@ -479,7 +474,7 @@ static int rx_read_large(struct pair *p)
 		rx_complete(p, &hdr, frame_len, false);
 		return 1;
 	}
-	pieces_copy(rx, rx->held.bytes, room, false);
+	guest_peek(&rx->iov[rx->first], rx->held.bytes, room);
 	rx_wrote(p, false, room);
 	if (!rx_passes(p, frame_len, true))
 		return 1;

@@ -44,7 +44,6 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 {
 	struct queue *q = &p->queues[PAIR_TX];
 	uint32_t frame_len;
-	char hash[NET_HDR_LEN_MAX - NET_HDR_LEN];
 
 	if (!q->enabled) {
 		stat_add(q->stats.dropped_disabled, 1);
@@ -60,7 +59,7 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 	/* A hash is reported by the device alone: in what it is sent, the field means nothing. */
 	*iov = guest_take(chain->iov, hdr, min_of(p->hdr_len, (unsigned int)sizeof(*hdr)));
 	if (p->hdr_len > sizeof(*hdr))
-		*iov = guest_take(*iov, hash, sizeof(hash));
+		*iov = guest_skip(*iov, p->hdr_len - sizeof(*hdr));
 	if (net_hdr_check(hdr, frame_len, p->features))
 		goto drop;
 	/* The kernel may have to cut it up before writev() returns. */
@@ -77,7 +76,7 @@ int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct 
 	ssize_t n;
 
 	if (f->len <= sizeof(f->bytes)) {
-		guest_take(iov, f->bytes + f->copied, f->len - f->copied);
+		guest_peek(iov, f->bytes + f->copied, f->len - f->copied);
 		n = tap_write(p->tap, &f->hdr, sizeof(f->hdr) + f->len);
 	} else {
 		/* The slot before the first piece with bytes left is free: p->tx_iov has one to
