@@ -137,50 +137,51 @@ static bool overlap(uint64_t a, uint64_t a_len, uint64_t b, uint64_t b_len)
 	return a < b ? b - a < a_len : a - b < b_len;
 }
 
-/* Bytes of a ring's areas. */
-struct area_lens {
-	uint64_t desc, avail, used;
-};
+static bool areas_apart(const struct ring_config *cfg, const uint64_t at[RING_AREAS])
+{
+	for (enum ring_area a = 0; a < RING_AREAS; a++)
+		for (enum ring_area b = 0; b < a; b++)
+			if (overlap(at[a], ring_area_bytes(cfg, a), at[b], ring_area_bytes(cfg, b)))
+				return false;
+	return true;
+}
 
 /* I/O addresses are only numbers until the front-end translates them, and that it may take back at
  * any time: their worker looks. */
-static int ring_iovas(const struct lifecycle *l, const struct vring *v, const struct area_lens *len,
-		      struct ring_config *cfg)
+static int ring_iovas(const struct lifecycle *l, const struct vring *v, struct ring_config *cfg)
 {
-	const struct vu_vring_addr *a = &v->addr;
+	const uint64_t at[RING_AREAS] = { v->addr.desc, v->addr.avail, v->addr.used };
 
-	if (a->desc > UINT64_MAX - len->desc || a->avail > UINT64_MAX - len->avail ||
-	    a->used > UINT64_MAX - len->used)
-		return -EFAULT;
-	if (overlap(a->desc, len->desc, a->avail, len->avail) ||
-	    overlap(a->desc, len->desc, a->used, len->used) ||
-	    overlap(a->avail, len->avail, a->used, len->used))
+	for (enum ring_area a = 0; a < RING_AREAS; a++)
+		if (at[a] > UINT64_MAX - ring_area_bytes(cfg, a))
+			return -EFAULT;
+	if (!areas_apart(cfg, at))
 		return -EINVAL;
 	cfg->iotlb = l->iotlb;
-	cfg->iova[RING_DESC] = a->desc;
-	cfg->iova[RING_DRIVER] = a->avail;
-	cfg->iova[RING_DEVICE] = a->used;
+	memcpy(cfg->iova, at, sizeof(at));
 	return 0;
 }
 
 static int ring_hosts(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
-		      const struct area_lens *len, struct ring_config *cfg)
+		      struct ring_config *cfg)
 {
-	uintptr_t desc, avail, used, odd;
+	uint64_t at[RING_AREAS], odd;
 	int rc = -EFAULT;
 
-	cfg->desc = memory_area(mem, l->guest_addresses, v->addr.desc, len->desc);
-	cfg->avail = memory_area(mem, l->guest_addresses, v->addr.avail, len->avail);
-	cfg->used = memory_area(mem, l->guest_addresses, v->addr.used, len->used);
-	desc = (uintptr_t)cfg->desc;
-	avail = (uintptr_t)cfg->avail;
-	used = (uintptr_t)cfg->used;
+	cfg->desc =
+		memory_area(mem, l->guest_addresses, v->addr.desc, ring_area_bytes(cfg, RING_DESC));
+	cfg->avail = memory_area(mem, l->guest_addresses, v->addr.avail,
+				 ring_area_bytes(cfg, RING_DRIVER));
+	cfg->used = memory_area(mem, l->guest_addresses, v->addr.used,
+				ring_area_bytes(cfg, RING_DEVICE));
+	at[RING_DESC] = (uintptr_t)cfg->desc;
+	at[RING_DRIVER] = (uintptr_t)cfg->avail;
+	at[RING_DEVICE] = (uintptr_t)cfg->used;
 	/* A file mapped at an odd offset could misalign what the front-end's addresses align. */
-	odd = (desc & 15) | (avail & (packed(l) ? 3 : 1)) | (used & 3);
-	if (desc && avail && used && !odd) {
-		if (!overlap(desc, len->desc, avail, len->avail) &&
-		    !overlap(desc, len->desc, used, len->used) &&
-		    !overlap(avail, len->avail, used, len->used))
+	odd = (at[RING_DESC] & 15) | (at[RING_DRIVER] & (packed(l) ? 3 : 1)) |
+	      (at[RING_DEVICE] & 3);
+	if (at[RING_DESC] && at[RING_DRIVER] && at[RING_DEVICE] && !odd) {
+		if (areas_apart(cfg, at))
 			return 0;
 		rc = -EINVAL;
 	}
@@ -193,13 +194,6 @@ static int ring_hosts(const struct lifecycle *l, const struct vring *v, const st
 static int ring_areas(const struct lifecycle *l, const struct vring *v, const struct memory *mem,
 		      struct ring_config *cfg)
 {
-	uint64_t event = sizeof(struct virtq_packed_event);
-	const struct area_lens len = {
-		.desc = virtq_desc_bytes(v->size),
-		.avail = packed(l) ? event : virtq_avail_bytes(v->size),
-		.used = packed(l) ? event : virtq_used_bytes(v->size),
-	};
-
 	*cfg = (struct ring_config){ .size = v->size,
 				     .base = v->base,
 				     .packed = packed(l),
@@ -209,7 +203,7 @@ static int ring_areas(const struct lifecycle *l, const struct vring *v, const st
 		return -EAGAIN;
 	if (!base_fits(l, v))
 		return -EINVAL;
-	return l->iotlb ? ring_iovas(l, v, &len, cfg) : ring_hosts(l, v, mem, &len, cfg);
+	return l->iotlb ? ring_iovas(l, v, cfg) : ring_hosts(l, v, mem, cfg);
 }
 
 static struct ring_log ring_log(const struct lifecycle *l, const struct vring *v)

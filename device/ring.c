@@ -28,8 +28,7 @@ static int unreachable(struct ring *ring, uint64_t addr, unsigned int access)
 	return -EAGAIN;
 }
 
-/* Bytes of an area, and what is done to it: a split ring's descriptors are only read. */
-static uint64_t area_bytes(const struct ring_config *cfg, enum ring_area area)
+uint64_t ring_area_bytes(const struct ring_config *cfg, enum ring_area area)
 {
 	if (area == RING_DESC)
 		return virtq_desc_bytes(cfg->size);
@@ -38,6 +37,7 @@ static uint64_t area_bytes(const struct ring_config *cfg, enum ring_area area)
 	return area == RING_DRIVER ? virtq_avail_bytes(cfg->size) : virtq_used_bytes(cfg->size);
 }
 
+/* What is done to an area: a split ring's descriptors are only read. */
 static unsigned int area_access(const struct ring_config *cfg, enum ring_area area)
 {
 	return area == RING_DEVICE || (area == RING_DESC && cfg->packed) ? VU_ACCESS_RW
@@ -61,7 +61,7 @@ void *area_page(const struct ring *ring, enum ring_area area, uint32_t off)
 /* Each page of the area by itself: it need not follow the one before. */
 static int area_map(struct ring *ring, enum ring_area area)
 {
-	uint64_t addr = ring->cfg.iova[area], left = area_bytes(&ring->cfg, area);
+	uint64_t addr = ring->cfg.iova[area], left = ring_area_bytes(&ring->cfg, area);
 	unsigned int access = area_access(&ring->cfg, area);
 
 	for (char **page = &ring->page[area_first[area]]; left; page++) {

@@ -82,6 +82,8 @@ struct chain {
 	bool too_long;	/* well formed, but of more pieces than there is room for: not usable */
 };
 
+/* Bytes of an area; of the configuration only size and format count. */
+uint64_t ring_area_bytes(const struct ring_config *cfg, enum ring_area area);
 /* Takes over at cfg->base. The used index is read here, once: buffers that another back-end left in
  * flight stay lost. With an IOTLB nothing is read before ring_map() has succeeded. */
 void ring_init(struct ring *ring, const struct ring_config *cfg, const struct memory *mem);
