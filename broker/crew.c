@@ -250,6 +250,21 @@ void crew_begin(struct crew *crew)
 	crew_fill(crew);
 }
 
+void crew_inspect(const struct crew *crew, const struct device *device)
+{
+	if (device->pid && spawner_inspect(crew->is.spawner, device->serial, device->pid))
+		warn("%s %d: the spawner does not look at it", crew->is.what, device->pid);
+}
+
+void crew_displace(struct crew *crew)
+{
+	if (!crew->serving)
+		return;
+	warn("front-end: %s %d: its process is gone, its connection is held open; ended for the next",
+	     crew->is.what, crew->serving->pid);
+	device_stop(crew->serving);
+}
+
 void crew_replace(struct crew *crew)
 {
 	struct device *serving = crew->serving;

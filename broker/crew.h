@@ -61,6 +61,10 @@ bool crew_waits(const struct crew *crew);
 struct device *crew_take(struct crew *crew);
 /* One is gone: neither spare nor serving any more. */
 void crew_lose(struct crew *crew, struct device *device, enum device_state from);
+/* Asks the spawner for an account of the one that serves, for the sandbox report. */
+void crew_inspect(const struct crew *crew, const struct device *device);
+/* Ends the one that serves: its front-end's process is gone, and another waits. */
+void crew_displace(struct crew *crew);
 /* Ends those that serve or wait; fresh ones follow unless the crew is closed. */
 void crew_replace(struct crew *crew);
 void crew_close(struct crew *crew);

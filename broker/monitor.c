@@ -248,9 +248,8 @@ static void on_serves(void *arg, struct device *device)
 {
 	struct monitor *m = arg;
 
-	if (m->is.inspect && device->pid &&
-	    spawner_inspect(m->is.spawner, device->serial, device->pid))
-		warn("device %d: the spawner does not look at it", device->pid);
+	if (m->is.inspect)
+		crew_inspect(&m->crew, device);
 }
 
 static void on_queue(void *arg, struct device *device, unsigned pair, bool attach)
@@ -276,16 +275,11 @@ static int on_stats(void *arg, struct device *device, const struct channel_stats
 	return device == m->crew.serving ? count_told(&m->count, stats) : 0;
 }
 
-/* Its front-end's process is gone, and another waits. */
 static void displaced(void *arg)
 {
 	struct monitor *m = arg;
 
-	if (!m->crew.serving)
-		return;
-	warn("front-end: device %d: its process is gone, its connection is held open; ended for the next",
-	     m->crew.serving->pid);
-	device_stop(m->crew.serving);
+	crew_displace(&m->crew);
 }
 
 /* Whom a VMM was connected to is gone. */

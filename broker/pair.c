@@ -31,9 +31,8 @@ static void on_serves(void *arg, struct device *transport)
 {
 	struct pair *pair = arg;
 
-	if (pair->is.inspect && transport->pid &&
-	    spawner_inspect(pair->is.spawner, transport->serial, transport->pid))
-		warn("transport %d: the spawner does not look at it", transport->pid);
+	if (pair->is.inspect)
+		crew_inspect(&pair->crew, transport);
 }
 
 static void on_queue(void *arg, struct device *transport, unsigned number, bool attach)
@@ -77,16 +76,11 @@ static const struct device_owner life = {
 	.gone = on_gone,
 };
 
-/* The VMM's process is gone, and another waits. */
 static void displaced(void *arg)
 {
 	struct pair *pair = arg;
 
-	if (!pair->crew.serving)
-		return;
-	warn("front-end: transport %d: its process is gone, its connection is held open; ended for the next",
-	     pair->crew.serving->pid);
-	device_stop(pair->crew.serving);
+	crew_displace(&pair->crew);
 }
 
 bool pair_wants(const struct pair *pair)
