@@ -196,7 +196,7 @@ room = $(word 3,$(subst /, ,$(1)))
 test_programs = $(patsubst %.c,$(OBJ)/%,$(1))
 $(call objs,$(UNIT) $(INTEGRATION) $(BENCH) $(support_SRC) $(bench_SRC)): | $(call deps,test)
 # Tests in which calls of the library fail: tests/unit/device/inject.h defines what the linker puts before them.
-INJECTED := malloc calloc mmap munmap recvmsg sendmsg send fcntl syscall eventfd read readv writev pthread_create
+INJECTED := malloc calloc mmap munmap recvmsg sendmsg send fcntl syscall eventfd read pthread_create
 LINK_test_inject := -pie $(INJECTED:%=-Wl$(comma)--wrap=%)
 $(foreach t,$(UNIT),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_$(call room,$(t))),$(LIBS_$(call room,$(t))) -lcmocka,$(LINK_$(notdir $(t:.c=))))))
 $(foreach t,$(INTEGRATION),$(eval $(call link,$(call test_programs,$(t)),$(t),$(AR_support),-lcmocka -ljansson)))

@@ -11,6 +11,7 @@
 
 #include "device/guest.h"
 #include "device/pair.h"
+#include "device/tap.h"
 #include "lib/util.h"
 
 #define MISSES_MAX 16 /* in a row, and the rest of a turn is not tried */
@@ -46,7 +47,7 @@ static int write_joined(struct pair *p, struct segment *first)
 	segment_join(first, c->ending, c->payload);
 	p->tx_iov[0] =
 		(struct iovec){ &first->frame.hdr, sizeof(first->frame.hdr) + first->head_len };
-	rc = net_tx_result(p, writev(p->tap, p->tx_iov, (int)c->pieces + 1), c->frames,
+	rc = net_tx_result(p, tap_writev(p->tap, p->tx_iov, c->pieces + 1), c->frames,
 			   c->frame_bytes);
 	if (!rc)
 		stat_add(p->queues[PAIR_TX].stats.joined, c->frames);

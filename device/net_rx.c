@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "device/guest.h"
+#include "device/tap.h"
 #include "lib/util.h"
 
 #define RX_BUDGET 256
@@ -384,7 +385,7 @@ static int rx_error(struct pair *p, int error)
 /* One readv: header to private memory, `room` bytes to the guest's buffers, what is too much to the
  * place behind which the guest's part can be copied. The slots before and behind the pieces are
  * lent for it. */
-static ssize_t rx_readv(struct pair *p, struct net_hdr *hdr, uint64_t room)
+static in_place ssize_t rx_readv(struct pair *p, struct net_hdr *hdr, uint64_t room)
 {
 	struct rx_state *rx = &p->rx;
 	unsigned int end = mergeable(p) ? rx->last : rx->first + rx->chains[rx->chain_first].pieces;
@@ -393,7 +394,7 @@ static ssize_t rx_readv(struct pair *p, struct net_hdr *hdr, uint64_t room)
 
 	rx->iov[rx->first - 1] = (struct iovec){ hdr, sizeof(*hdr) };
 	rx->iov[end] = (struct iovec){ rx->held.bytes + room, sizeof(rx->held.bytes) - room };
-	n = readv(p->tap, &rx->iov[rx->first - 1], (int)(end - rx->first + 2));
+	n = tap_readv(p->tap, &rx->iov[rx->first - 1], end - rx->first + 2);
 	rx->iov[end] = next;
 	return n;
 }
@@ -412,7 +413,7 @@ static void rx_learn(struct rx_state *rx, ssize_t n)
 
 /* A frame to where frames wait, and on from there if it can go at once: 1 read, 0 none there,
  * -errno. */
-static int rx_read_small(struct pair *p)
+static in_place int rx_read_small(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 	ssize_t n;
@@ -422,7 +423,7 @@ static int rx_read_small(struct pair *p)
 	guest_expect(&rx->iov[rx->first], rx->small_len);
 	n = tap_read(p->tap, &rx->held, sizeof(rx->held));
 	if (n < 0)
-		return rx_error(p, errno);
+		return rx_error(p, (int)-n);
 	rx_learn(rx, n);
 	rx->small_len = (uint32_t)n;
 	if (!rx_usable(p, n, &rx->held.hdr))
@@ -439,7 +440,7 @@ static int rx_read_small(struct pair *p)
 }
 
 /* A frame to the guest's buffers. */
-static int rx_read_large(struct pair *p)
+static in_place int rx_read_large(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 	struct net_hdr hdr;
@@ -452,11 +453,9 @@ static int rx_read_large(struct pair *p)
 		      (uint64_t)sizeof(rx->held.bytes));
 	n = rx_readv(p, &hdr, room);
 	if (n < 0) {
-		int error = errno;
-
-		if (error == EFAULT) /* half-way: the kernel does not say how far it came */
+		if (n == -EFAULT) /* half-way: the kernel does not say how far it came */
 			rx_wrote(p, false, room);
-		return rx_error(p, error);
+		return rx_error(p, (int)-n);
 	}
 	rx_learn(rx, n);
 	if (!rx_usable(p, n, &hdr)) {
@@ -485,7 +484,7 @@ static int rx_read_large(struct pair *p)
 }
 
 /* Reads one frame: 1 read, 0 none there or no buffer, -errno. */
-static int rx_read(struct pair *p)
+static in_place int rx_read(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 	bool small = rx->small_run >= RX_COPY_AFTER;

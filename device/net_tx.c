@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "device/guest.h"
+#include "device/tap.h"
 #include "lib/util.h"
 
 #define TX_BUDGET \
@@ -24,7 +25,7 @@ int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes
 		stat_add(stats->bytes, bytes);
 		return 0;
 	}
-	switch (errno) {
+	switch (-n) {
 	case EAGAIN:
 	case EBADFD: /* detached: the broker attaches a little after the ring starts */
 		p->tx_blocked = true;
@@ -71,7 +72,7 @@ drop:
 	return 0;
 }
 
-int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct iovec *last)
+in_place int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct iovec *last)
 {
 	ssize_t n;
 
@@ -82,12 +83,12 @@ int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct 
 		/* The slot before the first piece with bytes left is free: p->tx_iov has one to
 		 * spare. */
 		*--iov = (struct iovec){ &f->hdr, sizeof(f->hdr) + f->copied };
-		n = writev(p->tap, iov, (int)(last - iov));
+		n = tap_writev(p->tap, iov, (unsigned int)(last - iov));
 	}
 	return net_tx_result(p, n, 1, f->len);
 }
 
-static int tx_frame(struct pair *p, struct chain *chain)
+static in_place int tx_frame(struct pair *p, struct chain *chain)
 {
 	struct net_frame f;
 	struct iovec *iov = chain->iov, *last = iov + chain->out;
@@ -100,7 +101,7 @@ static int tx_frame(struct pair *p, struct chain *chain)
 	return net_tx_write(p, &f, iov, last);
 }
 
-static int tx_one(struct pair *p)
+static in_place int tx_one(struct pair *p)
 {
 	struct queue *q = &p->queues[PAIR_TX];
 	struct chain chain = { .iov = p->tx_iov + 1, .room = PAIR_PIECES };
@@ -159,6 +160,6 @@ void net_tx_announce(struct pair *p, const uint8_t mac[6])
 	memcpy(eth + 22, mac, 6);
 	memcpy(eth + 32, mac, 6);
 	/* As with any frame, nobody can be told that it was lost. */
-	if (writev(p->tap, &iov, 1) < 0)
+	if (tap_writev(p->tap, &iov, 1) < 0)
 		stat_add(p->queues[PAIR_TX].stats.dropped_tap, 1);
 }

@@ -12,8 +12,6 @@
 #include <limits.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "device/coalesce.h"
 #include "device/net.h"
@@ -103,18 +101,6 @@ struct pair {
 	struct coalesce coalesce;
 };
 
-/* read(2) and write(2) for frames in private memory, without the two atomic operations a call by
- * which the library makes them points of cancellation in a program with threads. */
-static inline ssize_t tap_read(int tap, void *buf, size_t len)
-{
-	return syscall(SYS_read, tap, buf, len);
-}
-
-static inline ssize_t tap_write(int tap, const void *buf, size_t len)
-{
-	return syscall(SYS_write, tap, buf, len);
-}
-
 /* One writer, relaxed readers: a plain add that no reader sees torn. */
 #define stat_add(counter, n) __atomic_store_n(&(counter), (counter) + (n), __ATOMIC_RELAXED)
 
@@ -133,7 +119,7 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 /* Writes one frame: what was copied of it, then the pieces [iov, last); the slot before them is
  * free. As net_tx_result(). */
 int net_tx_write(struct pair *p, struct net_frame *frame, struct iovec *iov, struct iovec *last);
-/* What the TAP said (and errno) of so many frames: 0 they are gone, sent or lost, and
+/* What the TAP said of so many frames: 0 they are gone, sent or lost, and
  * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
 int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 

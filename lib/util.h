@@ -7,6 +7,8 @@
 #include <stdint.h>
 
 #define ARRAY_SIZE(a)		     (sizeof(a) / sizeof((a)[0]))
+/* A function that is to be part of whatever calls it. */
+#define in_place		     __attribute__((always_inline)) inline
 #define container_of(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
 #define min_of(a, b)		     ((a) < (b) ? (a) : (b))
 #define max_of(a, b)		     ((a) > (b) ? (a) : (b))

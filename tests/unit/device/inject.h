@@ -14,7 +14,6 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 static struct inject {
 	_Atomic(const char *) call; /* NULL: none fails */
@@ -77,8 +76,6 @@ INJECT(ssize_t, send, -1, (int fd, const void *buf, size_t len, int flags), (fd,
 INJECT(int, fcntl, -1, (int fd, int cmd, long arg), (fd, cmd, arg))
 INJECT(int, eventfd, -1, (unsigned int count, int flags), (count, flags))
 INJECT(ssize_t, read, -1, (int fd, void *buf, size_t len), (fd, buf, len))
-INJECT(ssize_t, readv, -1, (int fd, const struct iovec *iov, int n), (fd, iov, n))
-INJECT(ssize_t, writev, -1, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 INJECT(int, pthread_create, inject.error,
        (pthread_t * thread, const pthread_attr_t *attr, void *(*run)(void *), void *arg),
        (thread, attr, run, arg))
@@ -86,10 +83,12 @@ INJECT(int, pthread_create, inject.error,
 /* Raw calls go by names of their own. */
 static inline const char *inject_raw(long nr)
 {
-	return nr == SYS_fstat	 ? "fstat"
-	       : nr == SYS_read	 ? "tap_read"
-	       : nr == SYS_write ? "tap_write"
-				 : "syscall";
+	return nr == SYS_fstat	  ? "fstat"
+	       : nr == SYS_read	  ? "tap_read"
+	       : nr == SYS_readv  ? "tap_readv"
+	       : nr == SYS_write  ? "tap_write"
+	       : nr == SYS_writev ? "tap_writev"
+				  : "syscall";
 }
 long __real_syscall(long nr, long a, long b, long c);
 long __wrap_syscall(long nr, long a, long b, long c);
