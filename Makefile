@@ -101,12 +101,14 @@ WARN     := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototy
             -Wpointer-arith -Wcast-align -Wwrite-strings -Wvla -Wformat=2 -Wundef -Wswitch-enum
 HARDEN   := $(if $(SANITIZE),,-D_FORTIFY_SOURCE=2) -fstack-protector-strong -fstack-clash-protection -fno-common \
             $(if $(filter x86_64,$(ARCH)),-fcf-protection)
+# No processor of this kind is without it: asked for to be written to, a line comes as one that may be.
+MACHINE  := $(if $(filter x86_64,$(ARCH)),-mprfchw)
 # gcc warns that ThreadSanitizer does not understand fences; what they order is annotated or not shared
 SANFLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer -fno-sanitize-recover=all) \
             $(if $(filter thread,$(SANITIZE)),$(if $(findstring clang,$(CC)),,-Wno-tsan))
 CFLAGS   ?= -O2 -g
 ALLFLAGS := -std=gnu17 -D_GNU_SOURCE -DAIRLOCK_VERSION='"$(VERSION)"' $(if $(SANITIZE),-DAIRLOCK_SANITIZE) \
-            -I. -I$(OBJ)/gen $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(CFLAGS)
+            -I. -I$(OBJ)/gen $(WARN) $(HARDEN) $(SANFLAGS) -fPIE -pthread $(MACHINE) $(CFLAGS)
 LDALL    := -pthread -Wl,-z,relro,-z,now,-z,noexecstack $(SANFLAGS) $(LDFLAGS)
 BPFFLAGS := -target bpf -mcpu=v3 -g -O2 -Wall -Werror -D__TARGET_ARCH_$(if $(filter x86_64,$(ARCH)),x86,arm64) \
             -I/usr/include/$(ARCH)-linux-gnu -I.
