@@ -70,6 +70,16 @@ static inline void guest_peek(const struct iovec *iov, void *dst, size_t len)
 	}
 }
 
+/* Writes `len` bytes to the pieces, which have room for them. */
+static inline void guest_poke(const struct iovec *iov, const void *src, size_t len)
+{
+	for (size_t n; len; iov++, len -= n) {
+		n = min_of(len, iov->iov_len);
+		guest_copy_out(iov->iov_base, src, n);
+		src = ptr_add(src, n);
+	}
+}
+
 /* Takes the first `len` bytes off the pieces, which have them; returns the first piece with bytes
  * left. */
 static inline struct iovec *guest_skip(struct iovec *iov, size_t len)

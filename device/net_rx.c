@@ -19,6 +19,9 @@
 /* Frames up to NET_COPY bytes are read into private memory and copied. Nobody knows the size of the
  * next frame: it is taken to be small after so many small ones. */
 #define RX_COPY_AFTER 8
+/* Chains taken at once for small frames, each of which fills one: four lines of descriptors, which
+ * come from the driver's cache side by side. */
+#define RX_AHEAD 16
 
 static bool mergeable(const struct pair *p)
 {
@@ -122,15 +125,17 @@ static int gather_one(struct pair *p)
 	return 1;
 }
 
-static int gather(struct pair *p, uint64_t want)
+/* Takes chains until there is room for `want` bytes, but no more than `limit`: 0 or -errno. */
+static int gather(struct pair *p, uint64_t want, unsigned int limit)
 {
 	struct rx_state *rx = &p->rx;
-	unsigned int tries = 0;
 	int rc = 1;
 
+	if (rx->bytes >= want)
+		return 0;
 	if (rx->first == rx->last || rx->last > PAIR_PIECES / 2 || rx->chain_last > PAIR_CHAINS / 2)
 		rx_compact(rx);
-	while (rx->bytes < want && rc > 0 && tries++ < PAIR_CHAINS && !rx_weary(p))
+	while (rx->bytes < want && rc > 0 && limit-- && !rx_weary(p))
 		rc = gather_one(p);
 	return rc < 0 ? rc : 0;
 }
@@ -157,16 +162,14 @@ static void rx_open(struct pair *p)
 	rx->opened = true;
 }
 
-/* Writes n bytes to the gathered pieces behind the header. */
-static void pieces_fill(const struct rx_state *rx, const char *private, size_t n)
+/* Puts it back. */
+static void rx_close(struct rx_state *rx)
 {
-	for (const struct iovec *iov = &rx->iov[rx->first]; n; iov++) {
-		size_t part = min_of(n, iov->iov_len);
-
-		guest_copy_out(iov->iov_base, private, part);
-		private += part;
-		n -= part;
+	for (unsigned int i = 0; rx->opened && i < rx->hdr_pieces; i++) {
+		rx->iov[rx->first + i].iov_base = rx->hdr[i].iov_base;
+		rx->iov[rx->first + i].iov_len += rx->hdr[i].iov_len;
 	}
+	rx->opened = false;
 }
 
 /* The first gathered chain goes back to the driver with `len` bytes written. */
@@ -182,18 +185,12 @@ static void chain_use(struct pair *p, uint32_t len)
 	rx->chain_first++;
 }
 
-/* Logs what was written of a frame: its header when it is complete, and `len` bytes behind that. */
-static void rx_wrote(struct pair *p, bool header, uint64_t len)
+/* Logs that `len` bytes of the pieces were written. */
+static void rx_wrote(struct pair *p, const struct iovec *iov, uint64_t len)
 {
 	const struct queue *q = &p->queues[PAIR_RX];
-	const struct rx_state *rx = &p->rx;
 
-	if (!q->dirty)
-		return;
-	for (unsigned int i = 0; header && i < rx->hdr_pieces; i++)
-		dirty_mark(q->dirty, memory_reverse(q->ring.mem, rx->hdr[i].iov_base),
-			   rx->hdr[i].iov_len);
-	for (const struct iovec *iov = &rx->iov[rx->first]; len; iov++) {
+	for (; q->dirty && len; iov++) {
 		uint64_t part = min_of(len, (uint64_t)iov->iov_len);
 
 		if (part)
@@ -236,23 +233,25 @@ static void rx_hash(struct pair *p, struct net_hdr_hash *hdr, uint32_t frame_len
 	hdr->hash_report = net_hash(&p->filter.hash, head, len, &hdr->hash_value);
 }
 
-/* Pushes the chains that the frame fills, after writing the header into the first. */
-static void rx_complete(struct pair *p, const struct net_hdr *tap, uint32_t frame_len, bool held)
+/* The header as the guest gets it, in its length. */
+static void rx_header(struct pair *p, void *dst, const struct net_hdr *tap, uint32_t frame_len,
+		      bool held)
+{
+	struct net_hdr_hash hdr = { .plain = *tap };
+
+	hdr.plain.num_buffers = rx_chains_for(&p->rx, (uint64_t)p->hdr_len + frame_len);
+	if (p->hdr_len == sizeof(hdr))
+		rx_hash(p, &hdr, frame_len, held);
+	memcpy(dst, &hdr, p->hdr_len);
+}
+
+/* Pushes the chains that the frame fills. */
+static void rx_complete(struct pair *p, uint32_t frame_len)
 {
 	struct queue *q = &p->queues[PAIR_RX];
 	struct rx_state *rx = &p->rx;
 	uint64_t left = (uint64_t)p->hdr_len + frame_len;
-	struct net_hdr_hash hdr = { .plain = *tap };
-	const char *from = (const char *)&hdr;
 
-	hdr.plain.num_buffers = rx_chains_for(rx, left);
-	if (p->hdr_len == sizeof(hdr))
-		rx_hash(p, &hdr, frame_len, held);
-	for (unsigned int i = 0; i < rx->hdr_pieces; i++) {
-		guest_copy_out(rx->hdr[i].iov_base, from, rx->hdr[i].iov_len);
-		from += rx->hdr[i].iov_len;
-	}
-	rx_wrote(p, true, frame_len);
 	while (left) {
 		uint32_t part = (uint32_t)min_of(left, (uint64_t)rx->chains[rx->chain_first].bytes);
 
@@ -300,14 +299,12 @@ static void rules_look(struct pair *p)
 	}
 }
 
-/* Is this frame for the guest? */
+/* Is this frame for the guest? Asked where not every one is. */
 static bool rx_passes(struct pair *p, uint32_t frame_len, bool held)
 {
 	uint8_t head[NET_FILTER_HEAD];
 	size_t len;
 
-	if (!p->filtering)
-		return true;
 	len = rx_head(p, head, sizeof(head), frame_len, held);
 	if (net_filter_pass(&p->filter, head, len))
 		return true;
@@ -319,7 +316,7 @@ static bool rx_passes(struct pair *p, uint32_t frame_len, bool held)
 static int rx_room(struct pair *p, uint64_t need)
 {
 	struct rx_state *rx = &p->rx;
-	int rc = gather(p, mergeable(p) ? need : 1);
+	int rc = gather(p, mergeable(p) ? need : 1, PAIR_CHAINS);
 
 	if (rc)
 		return rc;
@@ -331,7 +328,7 @@ static int rx_room(struct pair *p, uint64_t need)
 	if (rx_find(p, need))
 		return 1;
 	/* The chains at hand are too short: one of those behind them may do. */
-	rc = gather(p, UINT64_MAX);
+	rc = gather(p, UINT64_MAX, PAIR_CHAINS);
 	if (rc)
 		return rc;
 	if (rx_find(p, need))
@@ -343,7 +340,9 @@ static int rx_room(struct pair *p, uint64_t need)
 static int rx_deliver_held(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
-	int rc = rx_room(p, (uint64_t)p->hdr_len + rx->held_len);
+	uint32_t len = p->hdr_len + rx->held_len;
+	char *from = rx->held.bytes - p->hdr_len;
+	int rc = rx_room(p, len);
 
 	if (rc == -ENOSPC) {
 		stat_add(p->queues[PAIR_RX].stats.dropped_no_room, 1);
@@ -352,9 +351,11 @@ static int rx_deliver_held(struct pair *p)
 	}
 	if (rc <= 0)
 		return rc;
-	rx_open(p);
-	pieces_fill(rx, rx->held.bytes, rx->held_len);
-	rx_complete(p, &rx->held.hdr, rx->held_len, true);
+	rx_close(rx);
+	rx_header(p, from, &rx->held.hdr, rx->held_len, true);
+	guest_poke(&rx->iov[rx->first], from, len);
+	rx_wrote(p, &rx->iov[rx->first], len);
+	rx_complete(p, rx->held_len);
 	rx->held_len = 0;
 	return 1;
 }
@@ -421,7 +422,7 @@ static in_place int rx_read_small(struct pair *p)
 
 	/* The next is taken to be as long as the last; the lines come while the kernel reads. */
 	guest_expect(&rx->iov[rx->first], rx->small_len);
-	n = tap_read(p->tap, &rx->held, sizeof(rx->held));
+	n = tap_read(p->tap, &rx->held.hdr, sizeof(rx->held) - offsetof(typeof(rx->held), hdr));
 	if (n < 0)
 		return rx_error(p, (int)-n);
 	rx_learn(rx, n);
@@ -429,7 +430,7 @@ static in_place int rx_read_small(struct pair *p)
 	if (!rx_usable(p, n, &rx->held.hdr))
 		return rx_error(p, EINVAL);
 	n -= (ssize_t)sizeof(rx->held.hdr);
-	if (!rx_passes(p, (uint32_t)n, true))
+	if (p->filtering && !rx_passes(p, (uint32_t)n, true))
 		return 1;
 	rx->held_len = (uint32_t)n;
 	rc = rx_deliver_held(p);
@@ -443,40 +444,43 @@ static in_place int rx_read_small(struct pair *p)
 static in_place int rx_read_large(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
+	uint8_t header[NET_HDR_LEN_MAX];
+	struct iovec *iov;
 	struct net_hdr hdr;
 	uint64_t room;
 	uint32_t frame_len;
 	ssize_t n;
 
 	rx_open(p);
+	iov = &rx->iov[rx->first];
 	room = min_of((mergeable(p) ? rx->bytes : rx->chains[rx->chain_first].bytes) - p->hdr_len,
 		      (uint64_t)sizeof(rx->held.bytes));
 	n = rx_readv(p, &hdr, room);
 	if (n < 0) {
 		if (n == -EFAULT) /* half-way: the kernel does not say how far it came */
-			rx_wrote(p, false, room);
+			rx_wrote(p, iov, room);
 		return rx_error(p, (int)-n);
 	}
 	rx_learn(rx, n);
 	if (!rx_usable(p, n, &hdr)) {
 		/* Its bytes stay in the guest's buffers all the same. */
 		if (n > (ssize_t)sizeof(hdr))
-			rx_wrote(p, false, min_of((uint64_t)n - sizeof(hdr), room));
+			rx_wrote(p, iov, min_of((uint64_t)n - sizeof(hdr), room));
 		return rx_error(p, EINVAL);
 	}
 	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
+	rx_wrote(p, iov, min_of((uint64_t)frame_len, room));
+	if (frame_len > room)
+		guest_peek(iov, rx->held.bytes, room);
+	if (p->filtering && !rx_passes(p, frame_len, frame_len > room))
+		return 1;
 	if (frame_len <= room) {
-		if (!rx_passes(p, frame_len, false)) {
-			rx_wrote(p, false, frame_len);
-			return 1;
-		}
-		rx_complete(p, &hdr, frame_len, false);
+		rx_header(p, header, &hdr, frame_len, false);
+		guest_poke(rx->hdr, header, p->hdr_len);
+		rx_wrote(p, rx->hdr, p->hdr_len);
+		rx_complete(p, frame_len);
 		return 1;
 	}
-	guest_peek(&rx->iov[rx->first], rx->held.bytes, room);
-	rx_wrote(p, false, room);
-	if (!rx_passes(p, frame_len, true))
-		return 1;
 	rx->held.hdr = hdr;
 	rx->held_len = frame_len;
 	stat_add(p->queues[PAIR_RX].stats.held, 1);
@@ -488,8 +492,12 @@ static in_place int rx_read(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 	bool small = rx->small_run >= RX_COPY_AFTER;
-	int rc = gather(p, small ? 1 : rx_want(p));
+	int rc = 0;
 
+	if (!small)
+		rc = gather(p, rx_want(p), PAIR_CHAINS);
+	else if (rx->chain_first == rx->chain_last)
+		rc = gather(p, UINT64_MAX, RX_AHEAD);
 	if (rc)
 		return rc;
 	p->rx_starved = rx->chain_first == rx->chain_last;

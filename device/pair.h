@@ -67,13 +67,14 @@ struct rx_state {
 	unsigned int slots; /* of the ring, in [chain_first, chain_last) */
 	uint64_t bytes;	    /* in [first, last), the header's space included */
 	bool blocked;	    /* the next chain cannot be gathered before an earlier one is used */
-	bool opened;	    /* the header's space was taken off the first chain, to `hdr` */
+	bool opened;	    /* the header's space is taken off the first chain, to `hdr` */
 	struct iovec hdr[NET_HDR_LEN_MAX];
 	unsigned int hdr_pieces;
 	unsigned int small_run; /* small frames read since the last large one */
 	uint32_t small_len;	/* of the last one, its header included */
 	uint32_t held_len;	/* 0: no frame waits */
 	struct {
+		char room[NET_HDR_LEN_MAX - NET_HDR_LEN]; /* for the longest header of a guest's */
 		struct net_hdr hdr;
 		char bytes[NET_FRAME_MAX + 1]; /* one more, to know a frame that is too long */
 	} held;
