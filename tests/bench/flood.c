@@ -3,46 +3,47 @@
  */
 #include "tests/bench/flood.h"
 
-#include <linux/if_ether.h>
-#include <linux/if_packet.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/util.h"
 #include "tests/support/rig.h"
+
+#define TRAIN 32
 
 void flood_open(struct flood *f, const char *interface, const struct row *row)
 {
 	struct wire wire;
-	int on = 1;
 
-	*f = (struct flood){ .burst = row->traffic == TRAFFIC_LARGE ? 4 : FLOOD_BURST };
-	f->frames = malloc((size_t)f->burst * TRAFFIC_ROOM);
-	assert_non_null(f->frames);
+	*f = (struct flood){ .frames = row->traffic == TRAFFIC_LARGE ? 1 : TRAIN };
+	f->buffers = malloc((size_t)FLOOD_FLOWS * TRAFFIC_ROOM);
+	assert_non_null(f->buffers);
 	assert_ok(wire_open(&wire, interface, 0)); /* protocol 0: captures nothing */
 	f->sock = wire.sock;
-	assert_ok(setsockopt(f->sock, SOL_PACKET, PACKET_QDISC_BYPASS, &on, sizeof(on)));
-	for (unsigned int i = 0; i < f->burst; i++) {
-		uint8_t *at = f->frames + (size_t)i * TRAFFIC_ROOM;
-		uint32_t len = traffic_fill(row->traffic, row->len, i, at);
+	for (unsigned int i = 0; i < FLOOD_FLOWS; i++) {
+		uint8_t *at = f->buffers + (size_t)i * TRAFFIC_ROOM;
+		uint32_t len = f->frames > 1 ? traffic_train(row->len, TRAIN, i, at)
+					     : traffic_fill(row->traffic, row->len, i, at);
 
 		/* The socket's header is the 10 bytes without a count of buffers. */
+		memmove(at + 2, at, sizeof(struct virtio_net_hdr));
 		f->iov[i] = (struct iovec){ at + 2, len - 2 };
-		for (unsigned int byte = sizeof(struct virtio_net_hdr); byte--;)
-			at[byte + 2] = at[byte];
-		f->msg[i].msg_hdr = (struct msghdr){ .msg_iov = &f->iov[i], .msg_iovlen = 1 };
 	}
 }
 
 void flood_burst(struct flood *f)
 {
-	int n = sendmmsg(f->sock, f->msg, f->burst, MSG_DONTWAIT);
+	const struct iovec *iov = &f->iov[f->next++ % FLOOD_FLOWS];
 
-	f->offered += n > 0 ? (uint64_t)n : 0;
+	if (send(f->sock, iov->iov_base, iov->iov_len, MSG_DONTWAIT) > 0)
+		f->offered += f->frames;
 }
 
 void flood_close(struct flood *f)
 {
 	close(f->sock);
-	free(f->frames);
+	free(f->buffers);
 }

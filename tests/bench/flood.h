@@ -1,25 +1,25 @@
 /*
- * Floods an interface with frames for the guest, through a packet socket that passes by the
- * queueing discipline. Owned by one thread.
+ * Floods an interface with frames for the guest, from a packet socket: small ones as trains that the
+ * kernel cuts into frames, which costs the sender a fraction of what it costs a receiver to take
+ * them. Owned by one thread.
  */
 #ifndef AIRLOCK_BENCH_FLOOD_H
 #define AIRLOCK_BENCH_FLOOD_H
 
 #include <stdint.h>
-#include <sys/socket.h>
 #include <sys/uio.h>
 
 #include "tests/bench/row.h"
 
-#define FLOOD_BURST 64
+#define FLOOD_FLOWS 8
 
 struct flood {
 	int sock;
-	unsigned int burst;
+	unsigned int frames; /* that one message becomes */
+	unsigned int next;
 	uint64_t offered; /* frames that the interface was handed */
-	struct mmsghdr msg[FLOOD_BURST];
-	struct iovec iov[FLOOD_BURST];
-	uint8_t *frames;
+	struct iovec iov[FLOOD_FLOWS];
+	uint8_t *buffers;
 };
 
 /* Asserts that it can. */

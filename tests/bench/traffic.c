@@ -16,6 +16,7 @@
 
 #define AT_IP	(TRAFFIC_HEADER + ETH_HLEN)
 #define AT_L4	(AT_IP + sizeof(struct iphdr))
+#define HEADERS ((uint16_t)(AT_L4 - TRAFFIC_HEADER + sizeof(struct tcphdr)))
 #define SEGMENT 1448
 
 static const uint8_t ethernet[ETH_HLEN] = { 2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0 };
@@ -66,10 +67,10 @@ static void datagram(enum traffic kind, uint32_t len, uint32_t number, uint8_t *
 	memcpy(buffer + AT_L4, &udp, sizeof(udp));
 }
 
-static void segment(uint32_t len, uint8_t *buffer)
+static void segment(uint32_t len, uint32_t flow, uint8_t *buffer)
 {
 	uint16_t partial = network(buffer + AT_IP, IPPROTO_TCP, len - ETH_HLEN);
-	struct tcphdr tcp = { .source = htons(1024),
+	struct tcphdr tcp = { .source = htons((uint16_t)(1024 + flow)),
 			      .dest = htons(9),
 			      .doff = 5,
 			      .ack = 1,
@@ -77,6 +78,16 @@ static void segment(uint32_t len, uint8_t *buffer)
 			      .check = htons(partial) };
 
 	memcpy(buffer + AT_L4, &tcp, sizeof(tcp));
+}
+
+static void cut(struct virtio_net_hdr_v1 *hdr, uint32_t payload)
+{
+	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
+	hdr->csum_start = (uint16_t)(AT_L4 - TRAFFIC_HEADER);
+	hdr->csum_offset = offsetof(struct tcphdr, check);
+	hdr->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
+	hdr->gso_size = (uint16_t)payload;
+	hdr->hdr_len = HEADERS;
 }
 
 uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t *buffer)
@@ -89,21 +100,31 @@ uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t 
 	if (kind == TRAFFIC_MIXED || kind == TRAFFIC_UDP)
 		datagram(kind, len, number, buffer);
 	else
-		segment(len, buffer);
+		segment(len, 0, buffer);
 	if (kind != TRAFFIC_MIXED && kind != TRAFFIC_SUMMED) {
 		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 		hdr.csum_start = (uint16_t)(AT_L4 - TRAFFIC_HEADER);
 		hdr.csum_offset = kind == TRAFFIC_UDP ? offsetof(struct udphdr, check)
 						      : offsetof(struct tcphdr, check);
 	}
-	if (kind == TRAFFIC_LARGE) {
-		hdr.gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
-		hdr.gso_size = SEGMENT;
-		hdr.hdr_len = (uint16_t)(AT_L4 - TRAFFIC_HEADER + sizeof(struct tcphdr));
-	}
+	if (kind == TRAFFIC_LARGE)
+		cut(&hdr, SEGMENT);
 	memcpy(buffer, &hdr, TRAFFIC_HEADER);
 	traffic_next(kind, number, len, buffer);
 	return TRAFFIC_HEADER + len;
+}
+
+uint32_t traffic_train(uint32_t len, uint32_t count, uint32_t flow, uint8_t *buffer)
+{
+	struct virtio_net_hdr_v1 hdr = { .num_buffers = 0 };
+	uint32_t bytes = HEADERS + count * (len - HEADERS);
+
+	memset(buffer, 0, TRAFFIC_HEADER + bytes);
+	memcpy(buffer + TRAFFIC_HEADER, ethernet, sizeof(ethernet));
+	segment(bytes, flow, buffer);
+	cut(&hdr, len - HEADERS);
+	memcpy(buffer, &hdr, TRAFFIC_HEADER);
+	return TRAFFIC_HEADER + bytes;
 }
 
 /* Over a payload of zeros. */
@@ -121,7 +142,7 @@ static void sum_complete(uint8_t *buffer, uint32_t l4_len)
 
 void traffic_next(enum traffic kind, uint32_t number, uint32_t len, uint8_t *buffer)
 {
-	uint32_t payload = len - (uint32_t)(AT_L4 - TRAFFIC_HEADER + sizeof(struct tcphdr));
+	uint32_t payload = len - HEADERS;
 	uint32_t seq = htonl(number * payload);
 	struct iphdr ip;
 
