@@ -81,7 +81,8 @@ static const struct plan {
 	{ { WAY_SEND, TRAFFIC_MIXED, 64, 1, 256, 128, false }, BIT_U(BACKEND_AIRLOCK), false },
 };
 
-/* Of one row: the limit, then each back-end. */
+/* Of one row: the limit by the library, that by calls in place, then each back-end. */
+#define LIMITS 2
 struct subject {
 	const char *name;
 	struct backend backend;
@@ -89,13 +90,14 @@ struct subject {
 	struct figures rounds[ROUNDS_MAX], median;
 };
 
-static struct subject subjects[1 + BACKEND_KINDS];
+static struct subject subjects[LIMITS + BACKEND_KINDS];
 static unsigned int nsubjects, nrounds, round_ms;
 
 static void subjects_open(const struct plan *p)
 {
 	subjects[0].name = "limit";
-	nsubjects = 1;
+	subjects[1].name = "limit, in place";
+	nsubjects = LIMITS;
 	for (unsigned int kind = 0; kind < BACKEND_KINDS; kind++) {
 		struct subject *s = &subjects[nsubjects];
 
@@ -114,7 +116,7 @@ static void subjects_open(const struct plan *p)
 
 static void subjects_close(const struct row *row)
 {
-	for (unsigned int i = 1; i < nsubjects; i++) {
+	for (unsigned int i = LIMITS; i < nsubjects; i++) {
 		load_check(&subjects[i].guest, &subjects[i].backend, row);
 		backend_resume(&subjects[i].backend);
 		load_close(&subjects[i].guest);
@@ -129,8 +131,9 @@ static void measure(const struct row *row)
 			unsigned int at = round % 2 ? nsubjects - 1 - i : i;
 			struct subject *s = &subjects[at];
 
-			s->rounds[round] = at ? load_run(&s->guest, &s->backend, row, round_ms)
-					      : limit_run(row, round_ms);
+			s->rounds[round] =
+				at < LIMITS ? limit_run(row, at, round_ms)
+					    : load_run(&s->guest, &s->backend, row, round_ms);
 		}
 	}
 }
@@ -183,7 +186,7 @@ static void row_print(const struct row *row, const struct subject *s)
 	printf("%-26s %3u %5u %5u  %-22s %9.0f %8.2f %8.0f %6.2f %6.2f", name, row->pairs,
 	       row->ring, row->batch, s->name, m->frames / 1e3, m->bits / 1e9, m->cpu_ns,
 	       m->frames / limit->frames, m->cpu_ns / limit->cpu_ns);
-	if (row->way == WAY_SEND && s != subjects)
+	if (row->way == WAY_SEND && s >= subjects + LIMITS)
 		printf("  %3.0f %% idle", 100 * m->idle);
 	if (row->way & WAY_RECEIVE)
 		printf("  %5.0f offered", m->offered / 1e3);

@@ -11,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "device/tap.h"
 #include "lib/util.h"
 #include "tests/bench/clock.h"
 #include "tests/bench/flood.h"
@@ -29,32 +30,34 @@ struct loop {
 	uint8_t *buffers;
 };
 
-static unsigned int send_turn(struct loop *l)
+/* Part of the loop, so that a call in place stays in place. */
+static in_place unsigned int send_turn(struct loop *l, bool library)
 {
 	for (unsigned int i = 0; i < TURN; i++) {
 		uint32_t number = (uint32_t)l->frames;
 		uint8_t *at = l->buffers + (size_t)(number % l->row->ring) * TRAFFIC_ROOM;
 
-		if (write(l->tap, at, l->len) == (ssize_t)l->len)
-			l->frames++;
+		ssize_t n = library ? write(l->tap, at, l->len) : tap_write(l->tap, at, l->len);
+
+		l->frames += n == (ssize_t)l->len;
 	}
 	return TURN;
 }
 
-static unsigned int receive_turn(struct loop *l)
+static in_place unsigned int receive_turn(struct loop *l, bool library)
 {
 	uint8_t *at = l->buffers + (size_t)l->row->ring * TRAFFIC_ROOM;
 	unsigned int n = 0;
 
-	while (n < TURN && read(l->tap, at, TRAFFIC_ROOM) > 0)
+	while (n < TURN &&
+	       (library ? read(l->tap, at, TRAFFIC_ROOM) : tap_read(l->tap, at, TRAFFIC_ROOM)) > 0)
 		n++;
 	l->frames += n;
 	return n;
 }
 
-static void *loop_main(void *arg)
+static in_place void loop_run(struct loop *l, bool library)
 {
-	struct loop *l = arg;
 	struct pollfd p = { .fd = l->tap, .events = POLLIN };
 	int64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 
@@ -63,13 +66,24 @@ static void *loop_main(void *arg)
 		unsigned int n = 0;
 
 		if (l->row->way & WAY_SEND)
-			n += send_turn(l);
+			n += send_turn(l, library);
 		if (l->row->way & WAY_RECEIVE)
-			n += receive_turn(l);
+			n += receive_turn(l, library);
 		if (!n)
 			poll(&p, 1, 10);
 	}
 	l->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+}
+
+static void *loop_library(void *arg)
+{
+	loop_run(arg, true);
+	return NULL;
+}
+
+static void *loop_in_place(void *arg)
+{
+	loop_run(arg, false);
 	return NULL;
 }
 
@@ -90,9 +104,10 @@ static void loop_open(struct loop *l, const struct row *row, const bool *stop)
 				      l->buffers + (size_t)i * TRAFFIC_ROOM);
 }
 
-struct figures limit_run(const struct row *row, unsigned int ms)
+struct figures limit_run(const struct row *row, bool ours, unsigned int ms)
 {
 	struct host_counters before, after;
+	void *(*run)(void *) = ours ? loop_in_place : loop_library;
 	struct loop loops[8];
 	struct flood flood;
 	int64_t begin, end, cpu = 0;
@@ -107,7 +122,7 @@ struct figures limit_run(const struct row *row, unsigned int ms)
 	begin = clock_ns(CLOCK_MONOTONIC);
 	end = begin + ms * INT64_C(1000000);
 	for (unsigned int i = 0; i < row->pairs; i++)
-		assert_ok(pthread_create(&loops[i].thread, NULL, loop_main, &loops[i]));
+		assert_ok(pthread_create(&loops[i].thread, NULL, run, &loops[i]));
 	while (clock_ns(CLOCK_MONOTONIC) < end)
 		if (row->way & WAY_RECEIVE)
 			flood_burst(&flood);

@@ -1,6 +1,7 @@
 /*
- * The limit: threads that do nothing but one system call a frame on a TAP queue each, over as many
- * buffers as a guest's ring has. What a back-end can reach at most, as long as frames stay single.
+ * The limit: threads that do nothing but one system call a frame on a TAP queue each, sending from
+ * as many buffers as a guest's ring has and receiving into one. Through the C library, as anybody
+ * would write such a loop; `ours`: in place, as the device makes its calls (device/tap.h).
  */
 #ifndef AIRLOCK_BENCH_LIMIT_H
 #define AIRLOCK_BENCH_LIMIT_H
@@ -10,6 +11,6 @@
 #define LIMIT_TAP "limit0"
 
 /* Runs the loops for `ms`, with the flood that the row asks for from the calling thread. */
-struct figures limit_run(const struct row *row, unsigned int ms);
+struct figures limit_run(const struct row *row, bool ours, unsigned int ms);
 
 #endif
