@@ -340,7 +340,7 @@ static int rx_room(struct pair *p, uint64_t need)
 static int rx_deliver_held(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
-	uint32_t len = p->hdr_len + rx->held_len;
+	uint32_t frame_len = rx->held_len, len = p->hdr_len + frame_len;
 	char *from = rx->held.bytes - p->hdr_len;
 	int rc = rx_room(p, len);
 
@@ -351,12 +351,14 @@ static int rx_deliver_held(struct pair *p)
 	}
 	if (rc <= 0)
 		return rc;
+	/* The header is made where it waits: should the guest's memory fail, the frame is gone too.
+	 */
+	rx->held_len = 0;
 	rx_close(rx);
-	rx_header(p, from, &rx->held.hdr, rx->held_len, true);
+	rx_header(p, from, &rx->held.hdr, frame_len, true);
 	guest_poke(&rx->iov[rx->first], from, len);
 	rx_wrote(p, &rx->iov[rx->first], len);
-	rx_complete(p, rx->held_len);
-	rx->held_len = 0;
+	rx_complete(p, frame_len);
 	return 1;
 }
 

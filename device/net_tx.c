@@ -72,7 +72,8 @@ drop:
 	return 0;
 }
 
-in_place int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov, struct iovec *last)
+in_place int net_tx_write(struct pair *p, struct net_frame *f, struct iovec *iov,
+			  struct iovec *last)
 {
 	ssize_t n;
 

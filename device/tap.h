@@ -2,8 +2,8 @@
  * The calls that frames go through, on a queue of a TAP: how many bytes went, or -errno.
  *
  * They are made in place, not through the library. There a read or write in a program with threads
- * is a point of cancellation, two atomic operations each; and on some processors the next call takes
- * the kernel half as long again when a function has returned to its caller since the last one
+ * is a point of cancellation, two atomic operations each; and on some processors the next call
+ * takes the kernel half as long again when a function has returned to its caller since the last one
  * (docs/performance.md). So what makes them is part of the loop that runs over a ring.
  */
 #ifndef AIRLOCK_DEVICE_TAP_H

@@ -36,7 +36,6 @@ static in_place unsigned int send_turn(struct loop *l, bool library)
 	for (unsigned int i = 0; i < TURN; i++) {
 		uint32_t number = (uint32_t)l->frames;
 		uint8_t *at = l->buffers + (size_t)(number % l->row->ring) * TRAFFIC_ROOM;
-
 		ssize_t n = library ? write(l->tap, at, l->len) : tap_write(l->tap, at, l->len);
 
 		l->frames += n == (ssize_t)l->len;
