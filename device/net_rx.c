@@ -8,6 +8,7 @@
 #include "device/pair.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "device/guest.h"
@@ -341,7 +342,7 @@ static int rx_deliver_held(struct pair *p)
 {
 	struct rx_state *rx = &p->rx;
 	uint32_t frame_len = rx->held_len, len = p->hdr_len + frame_len;
-	char *from = rx->held.bytes - p->hdr_len;
+	void *from = ptr_add(&rx->held, offsetof(typeof(rx->held), bytes) - p->hdr_len);
 	int rc = rx_room(p, len);
 
 	if (rc == -ENOSPC) {
