@@ -11,7 +11,7 @@
 
 #include "device/guest.h"
 #include "device/pair.h"
-#include "device/tap.h"
+#include "lib/tap.h"
 #include "lib/util.h"
 
 #define MISSES_MAX 16 /* in a row, and the rest of a turn is not tried */

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "device/guest.h"
-#include "device/tap.h"
+#include "lib/tap.h"
 #include "lib/util.h"
 
 #define TX_BUDGET \

@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "device/tap.h"
+#include "lib/tap.h"
 #include "lib/util.h"
 #include "tests/bench/clock.h"
 #include "tests/bench/flood.h"

@@ -1,7 +1,7 @@
 /*
  * The limit: threads that do nothing but one system call a frame on a TAP queue each, sending from
  * as many buffers as a guest's ring has and receiving into one. Through the C library, as anybody
- * would write such a loop; `ours`: in place, as the device makes its calls (device/tap.h).
+ * would write such a loop; `ours`: in place, as the device makes its calls (lib/tap.h).
  */
 #ifndef AIRLOCK_BENCH_LIMIT_H
 #define AIRLOCK_BENCH_LIMIT_H

@@ -6,8 +6,8 @@
  * takes the kernel half as long again when a function has returned to its caller since the last one
  * (docs/performance.md). So what makes them is part of the loop that runs over a ring.
  */
-#ifndef AIRLOCK_DEVICE_TAP_H
-#define AIRLOCK_DEVICE_TAP_H
+#ifndef AIRLOCK_LIB_TAP_H
+#define AIRLOCK_LIB_TAP_H
 
 #include <errno.h>
 #include <sys/syscall.h>
