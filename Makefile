@@ -30,7 +30,7 @@ seccomp_SRC := $(call c_files,seccomp)
 device_SRC  := $(call c_files,device)
 broker_SRC  := $(filter-out broker/ctl.c broker/minijail.c,$(call c_files,broker))
 support_SRC := $(call c_files,tests/support)
-bench_SRC   := $(filter-out tests/bench/bench_%,$(call c_files,tests/bench))
+bench_SRC   := $(filter-out tests/bench/bench_% tests/bench/soak.c,$(call c_files,tests/bench))
 frontend_SRC := $(call c_files,frontend)
 # What the confined programs link of seccomp/: the installer and nothing else.
 install_SRC := seccomp/install.c
@@ -244,7 +244,7 @@ bench: all $(call test_programs,$(BENCH)) | $(call deps,bench)
 
 # make soak T=MINUTES: connections, deaths and restarts under traffic, and what has grown at the end.
 SOAK := $(OBJ)/tests/bench/soak
-$(eval $(call link,$(SOAK),tests/bench/soak.c,$(AR_support),-lcmocka -ljansson))
+$(eval $(call link,$(SOAK),tests/bench/soak.c,tests-bench $(AR_support),-lcmocka -ljansson))
 soak: all $(SOAK)
 	@env $(TEST_ENV) T=$(T) $(SOAK)
 

@@ -4,7 +4,6 @@
 #include "tests/bench/backend.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,7 +13,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
-#include "tests/bench/clock.h"
+#include "tests/bench/pin.h"
 #include "tests/support/rig.h"
 
 #define TESTPMD	 "/usr/bin/dpdk-testpmd"
@@ -64,8 +63,7 @@ static void start_device(struct backend *b, const struct row *row)
 					     "--clear-groups", "--bounding-set=-all",
 					     "--no-new-privs" } };
 	static const char *const roles[] = { "control", "worker" };
-	const char *policies = getenv("AIRLOCK_POLICY_DIR");
-	char device[128], file[256];
+	char device[128];
 	int ends[2];
 
 	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
@@ -80,9 +78,7 @@ static void start_device(struct backend *b, const struct row *row)
 	}
 	assert_ok(host_set_up(b->tap, 1500));
 	for (unsigned int i = 0; b->kind == BACKEND_FILTERED && i < ARRAY_SIZE(roles); i++) {
-		snprintf(file, sizeof(file), "%s/%s.bpf",
-			 policies ? policies : "build/share/airlock/policy", roles[i]);
-		s.fds[s.nfds++] = open(file, O_RDONLY | O_CLOEXEC);
+		s.fds[s.nfds++] = program_filter(roles[i]);
 		snprintf(text[6 + i], sizeof(text[6 + i]), "--filter-fd=%s:%zu", roles[i],
 			 s.nfds + 2);
 		add(&s, text[6 + i]);
@@ -150,29 +146,14 @@ void backend_connect(struct backend *b, struct peer *peer)
 	b->sock = -1;
 }
 
-static pid_t served_by(const struct backend *b)
-{
-	char path[64];
-	pid_t pid = 0;
-
-	snprintf(path, sizeof(path), "%s/report", b->dir);
-	for (int i = 0; i < 1000 && !pid; i++) {
-		json_t *report = json_load_file(path, 0, NULL);
-
-		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
-		json_decref(report);
-		rig_sleep(2);
-	}
-	assert_true(pid > 1);
-	return pid;
-}
-
 void backend_settle(struct backend *b)
 {
 	bool broker = b->kind == BACKEND_AIRLOCK || b->kind == BACKEND_SINGLE;
+	char report[64];
 
-	b->pid = broker ? served_by(b) : b->program.pid;
-	clock_pin_process(b->pid);
+	snprintf(report, sizeof(report), "%s/report", b->dir);
+	b->pid = broker ? rig_reported(report, 2000) : b->program.pid;
+	pin_process(b->pid);
 }
 
 void backend_pause(const struct backend *b)

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
-#include "tests/bench/clock.h"
 #include "tests/bench/results.h"
 #include "tests/support/rig.h"
 
@@ -37,23 +37,7 @@ static double first_answer_ms(const struct unit *u, struct peer *peer, int64_t b
 	while (rc == -ENOENT || rc == -ECONNREFUSED);
 	assert_ok(rc);
 	assert_ok(peer_ask_u64(peer, VU_GET_FEATURES, &features));
-	return (double)(clock_ns(CLOCK_MONOTONIC) - begin) / 1e6;
-}
-
-static pid_t device_of(const struct unit *u)
-{
-	pid_t pid = 0;
-
-	/* The report of the connection before may still be there. */
-	for (int i = 0; i < 5000 && !(pid && proc_alive(pid)); i++) {
-		json_t *report = json_load_file(u->report, 0, NULL);
-
-		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
-		json_decref(report);
-		rig_sleep(1);
-	}
-	assert_true(pid > 1);
-	return pid;
+	return (double)(clock_ns() - begin) / 1e6;
 }
 
 static void unit_open(struct unit *u, unsigned int index)
@@ -73,14 +57,14 @@ static void unit_open(struct unit *u, unsigned int index)
 	u->guest = calloc(1, sizeof(*u->guest));
 	assert_non_null(u->guest);
 	guest_blank(u->guest);
-	begin = clock_ns(CLOCK_MONOTONIC);
+	begin = clock_ns();
 	assert_ok(program_run(&u->broker, &s));
 	u->start_ms = first_answer_ms(u, &u->guest->peer, begin);
 	peer_close(&u->guest->peer);
 	rig_sleep(50);
-	u->next_ms = first_answer_ms(u, &u->guest->peer, clock_ns(CLOCK_MONOTONIC));
+	u->next_ms = first_answer_ms(u, &u->guest->peer, clock_ns());
 	assert_ok(guest_open(u->guest, &small));
-	u->device = device_of(u);
+	u->device = rig_reported(u->report, 5000);
 	u->spawner = proc_parent(u->device);
 }
 

@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
-#include "tests/bench/clock.h"
 #include "tests/bench/echo.h"
 #include "tests/bench/limit.h"
 #include "tests/bench/load.h"
+#include "tests/bench/pin.h"
 #include "tests/bench/results.h"
 #include "tests/support/rig.h"
 
@@ -50,7 +51,7 @@ static void answer(struct guest *guest, int64_t end)
 	uint32_t slot, len;
 
 	while (guest_ring_take(&rx->ring, &slot, &len) == 0)
-		assert_true(clock_ns(CLOCK_MONOTONIC) < end);
+		assert_true(clock_ns() < end);
 	in = (struct guest_piece){ rx->slot[slot], rx->slot_bytes, true };
 	guest_ring_post(&rx->ring, &in, 1, false, slot);
 	guest_ring_post(&tx->ring, &out, 1, false, 0);
@@ -60,15 +61,15 @@ static void answer(struct guest *guest, int64_t end)
 
 static double round_trip_us(struct subject *s)
 {
-	int64_t begin = clock_ns(CLOCK_MONOTONIC), end = begin + LOST_NS;
+	int64_t begin = clock_ns(), end = begin + LOST_NS;
 	uint32_t slot, len;
 
 	assert_ok(wire_send(&s->wire, NULL, frame, sizeof(frame)));
 	if (!s->bare)
 		answer(&s->guest, end);
 	while (!arrived(&s->wire))
-		assert_true(clock_ns(CLOCK_MONOTONIC) < end);
-	end = clock_ns(CLOCK_MONOTONIC);
+		assert_true(clock_ns() < end);
+	end = clock_ns();
 	while (!s->bare && s->guest.queue[1].ring.outstanding)
 		guest_ring_take(&s->guest.queue[1].ring, &slot, &len);
 	return (double)(end - begin) / 1e3;
@@ -159,7 +160,7 @@ static void latencies(void **state)
 	json_t *rows = json_array();
 
 	(void)state;
-	clock_pin_front_end(0);
+	pin_front_end(0);
 	frame_pattern(frame, sizeof(frame), 1);
 	printf("\n%-28s %-12s %8s %8s %8s\n", "microseconds there and back", "", "p50", "p99",
 	       "p99.9");

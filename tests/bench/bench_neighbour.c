@@ -6,15 +6,12 @@
  * compared, and what each frame cost the neighbour's device of its CPU. More than 5 % of both is a
  * failure: a rate alone also falls by whatever else the host does.
  */
-#include <errno.h>
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
+#include "tests/bench/pin.h"
 #include "tests/bench/results.h"
 #include "tests/support/flood.h"
 #include "tests/support/rig.h"
@@ -27,24 +24,6 @@ static struct rig rig, other; /* the neighbour's, the attacked */
 static struct flood neighbour, attack;
 static pid_t device; /* the neighbour's */
 static unsigned round_ms = 400;
-
-static double now_s(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* This thread, and whatever it starts from now on. */
-static void pin(int cpu)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	assert_ok(sched_setaffinity(0, sizeof(set), &set));
-}
 
 static void start_other(void)
 {
@@ -65,29 +44,23 @@ struct rate {
 static struct rate rate_beside(enum flood_kind kind)
 {
 	struct host_counters before, after;
-	double begin, end, frames;
+	int64_t begin, end;
 	long long cpu;
+	double frames;
 
 	flood_start(&attack, kind, other.socket, OTHER_TAP);
 	rig_sleep(100);
 	assert_ok(host_counters(RIG_TAP, &before));
 	cpu = proc_cpu_ns(device);
-	begin = now_s();
+	begin = clock_ns();
 	rig_sleep((int)round_ms);
-	end = now_s();
+	end = clock_ns();
 	cpu = proc_cpu_ns(device) - cpu;
 	assert_ok(host_counters(RIG_TAP, &after));
 	flood_stop(&attack);
 	assert_ok(attack.error);
 	frames = (double)max_of(after.rx_frames - before.rx_frames, UINT64_C(1));
-	return (struct rate){ frames / (end - begin), (double)cpu / frames };
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
+	return (struct rate){ frames * 1e9 / (double)(end - begin), (double)cpu / frames };
 }
 
 static double median(const struct rate *rates, size_t offset)
@@ -96,8 +69,7 @@ static double median(const struct rate *rates, size_t offset)
 
 	for (int i = 0; i < ROUNDS; i++)
 		memcpy(&values[i], (const char *)&rates[i] + offset, sizeof(values[i]));
-	qsort(values, ROUNDS, sizeof(*values), by_value);
-	return values[ROUNDS / 2];
+	return results_median(values, ROUNDS);
 }
 
 static double cost_of(enum flood_kind kind)
@@ -128,10 +100,10 @@ static void costs_the_neighbour_little(void **state)
 	double worst = -1;
 
 	(void)state;
-	pin(0);
+	pin_to(0);
 	rig_start(&rig, (const char *[]){ "--log-level=error", NULL });
 	flood_start(&neighbour, FLOOD_HONEST, rig.socket, RIG_TAP);
-	pin(1);
+	pin_to(1);
 	start_other();
 	while (!neighbour.turns)
 		rig_sleep(1);

@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "lib/util.h"
-#include "tests/bench/clock.h"
 #include "tests/bench/limit.h"
 #include "tests/bench/load.h"
+#include "tests/bench/pin.h"
 #include "tests/bench/results.h"
 #include "tests/support/rig.h"
 
@@ -241,7 +241,7 @@ static void rates(void **state)
 	(void)state;
 	nrounds = results_quick() ? 3 : 5;
 	round_ms = results_quick() ? 100 : 300;
-	clock_pin_front_end(0);
+	pin_front_end(0);
 	printf("\n%-26s %3s %5s %5s  %-22s %9s %8s %8s %6s %6s\n", "test", "prs", "ring", "batch",
 	       "", "kframes/s", "Gbit/s", "CPU ns", "rate", "CPU");
 	for (size_t i = 0; i < ARRAY_SIZE(plan); i++)

@@ -3,14 +3,14 @@
  * ioeventfds neither doorbell, interrupt nor frame crosses it. The same back-end, attached directly
  * and through the transport, alternating; medians of frames a second, each way. Needs root.
  */
-#include <sched.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
+#include "tests/bench/pin.h"
+#include "tests/bench/results.h"
 #include "tests/support/card.h"
 #include "tests/support/rig.h"
 
@@ -20,18 +20,6 @@
 static struct rig rig;
 static struct guest guest;
 static uint8_t frame[FRAME_MAX];
-
-static void pin(pid_t pid, int cpu)
-{
-	pid_t tids[64];
-	int n = proc_threads(pid, tids, ARRAY_SIZE(tids));
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(cpu, &set);
-	for (int i = 0; i < n && i < (int)ARRAY_SIZE(tids); i++)
-		sched_setaffinity(tids[i], sizeof(set), &set);
-}
 
 static uint64_t arrived(void)
 {
@@ -44,7 +32,7 @@ static uint64_t arrived(void)
 /* Thousands of frames a second from the guest. */
 static double transmit(size_t len)
 {
-	int64_t start = rig_now(), end = start + ROUND_MS;
+	int64_t start = clock_ms(), end = start + ROUND_MS;
 	uint64_t before = arrived();
 
 	frame_pattern(frame, len, 1);
@@ -53,15 +41,15 @@ static double transmit(size_t len)
 			;
 		guest_kick(&guest, 0);
 		assert_true(guest_reap(&guest, 0) >= 0);
-	} while (rig_now() < end);
+	} while (clock_ms() < end);
 	assert_ok(guest_flush(&guest, 0, 1000));
-	return (double)(arrived() - before) / (double)(rig_now() - start);
+	return (double)(arrived() - before) / (double)(clock_ms() - start);
 }
 
 /* And to it, one at a time: each frame needs its interrupt. */
 static double receive(size_t len)
 {
-	int64_t start = rig_now(), end = start + ROUND_MS;
+	int64_t start = clock_ms(), end = start + ROUND_MS;
 	static uint8_t back[FRAME_MAX];
 	unsigned int n = 0;
 
@@ -70,8 +58,8 @@ static double receive(size_t len)
 		assert_ok(wire_send(&rig.wire, NULL, frame, len));
 		assert_int_equal(len, guest_receive(&guest, 0, NULL, back, sizeof(back), 1000));
 		n++;
-	} while (rig_now() < end);
-	return n / (double)(rig_now() - start);
+	} while (clock_ms() < end);
+	return n / (double)(clock_ms() - start);
 }
 
 static double direct(double (*way)(size_t len), size_t len)
@@ -79,7 +67,7 @@ static double direct(double (*way)(size_t len), size_t len)
 	double rate;
 
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
-	pin(rig_device(&rig), (int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	pin_process(rig_device(&rig));
 	rate = way(len);
 	rig_close(&rig, &guest);
 	return rate;
@@ -87,23 +75,20 @@ static double direct(double (*way)(size_t len), size_t len)
 
 static double through(double (*way)(size_t len), size_t len)
 {
-	const char *policies = getenv("AIRLOCK_POLICY_DIR");
 	struct program transport;
 	struct card card;
-	char path[80], filter[256];
+	char path[80];
 	double rate;
 
 	snprintf(path, sizeof(path), "%s/vfio-user", rig.dir);
-	snprintf(filter, sizeof(filter), "%s/transport.bpf",
-		 policies ? policies : "build/share/airlock/policy");
 	if (access(rig.report, F_OK) == 0)
 		assert_ok(truncate(rig.report, 0));
-	assert_ok(card_program(&transport, path, rig.socket, filter));
+	assert_ok(card_program(&transport, path, rig.socket, true));
 	assert_ok(card_make_rings(&guest, 0));
 	assert_ok(card_connect(&card, path));
 	assert_ok(card_plug(&card, &guest));
 	assert_int_equal(0x0f, card_drive(&card, &guest));
-	pin(rig_device(&rig), (int)sysconf(_SC_NPROCESSORS_ONLN) - 1);
+	pin_process(rig_device(&rig));
 	rate = way(len);
 	card_close(&card);
 	assert_int_equal(0, program_stop(&transport));
@@ -114,16 +99,9 @@ static double through(double (*way)(size_t len), size_t len)
 	return rate;
 }
 
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void rounds(const char *name, double (*way)(size_t len), size_t len)
 {
-	double a[ROUNDS], b[ROUNDS];
+	double a[ROUNDS], b[ROUNDS], without, with;
 
 	for (int i = 0; i < ROUNDS; i++) {
 		if (i % 2)
@@ -132,10 +110,9 @@ static void rounds(const char *name, double (*way)(size_t len), size_t len)
 		if (i % 2 == 0)
 			b[i] = through(way, len);
 	}
-	qsort(a, ROUNDS, sizeof(*a), compare);
-	qsort(b, ROUNDS, sizeof(*b), compare);
-	printf("  %-8s %6zu %12.1f %12.1f %8.2f\n", name, len, a[ROUNDS / 2], b[ROUNDS / 2],
-	       b[ROUNDS / 2] / a[ROUNDS / 2]);
+	without = results_median(a, ROUNDS);
+	with = results_median(b, ROUNDS);
+	printf("  %-8s %6zu %12.1f %12.1f %8.2f\n", name, len, without, with, with / without);
 }
 
 static void bench(void **state)
@@ -144,7 +121,7 @@ static void bench(void **state)
 	rig_start(&rig, (const char *[]){ "--log-level=error", "--socket-mode=0666", NULL });
 	assert_ok(chmod(rig.dir, 0777));
 	guest_blank(&guest);
-	pin(getpid(), 0);
+	pin_front_end(0);
 	printf("\ntransport, 1000 frames/s\n  way       bytes       direct    vfio-user    ratio\n");
 	rounds("transmit", transmit, 64);
 	rounds("transmit", transmit, 1514);

@@ -7,8 +7,8 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "tests/bench/clock.h"
 #include "tests/bench/limit.h"
+#include "tests/bench/pin.h"
 #include "tests/support/rig.h"
 
 static void *echo_main(void *arg)
@@ -17,7 +17,7 @@ static void *echo_main(void *arg)
 	struct echo *e = arg;
 	struct pollfd p = { .fd = e->tap, .events = POLLIN };
 
-	clock_pin_measured(0);
+	pin_measured(0);
 	while (!__atomic_load_n(&e->stop, __ATOMIC_RELAXED)) {
 		ssize_t n;
 

@@ -9,12 +9,14 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/tap.h"
 #include "lib/util.h"
-#include "tests/bench/clock.h"
 #include "tests/bench/flood.h"
+#include "tests/bench/pin.h"
 #include "tests/support/rig.h"
 
 #define TURN 64 /* frames of one direction before the other has its turn */
@@ -55,12 +57,20 @@ static in_place unsigned int receive_turn(struct loop *l, bool library)
 	return n;
 }
 
+static int64_t thread_cpu_ns(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
+}
+
 static in_place void loop_run(struct loop *l, bool library)
 {
 	struct pollfd p = { .fd = l->tap, .events = POLLIN };
-	int64_t begin = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	int64_t begin = thread_cpu_ns();
 
-	clock_pin_measured(0);
+	pin_measured(0);
 	while (!__atomic_load_n(l->stop, __ATOMIC_RELAXED)) {
 		unsigned int n = 0;
 
@@ -71,7 +81,7 @@ static in_place void loop_run(struct loop *l, bool library)
 		if (!n)
 			poll(&p, 1, 10);
 	}
-	l->cpu_ns = clock_ns(CLOCK_THREAD_CPUTIME_ID) - begin;
+	l->cpu_ns = thread_cpu_ns() - begin;
 }
 
 static void *loop_library(void *arg)
@@ -118,11 +128,11 @@ struct figures limit_run(const struct row *row, bool ours, unsigned int ms)
 	assert_ok(host_set_up(LIMIT_TAP, 1500));
 	flood_open(&flood, LIMIT_TAP, row);
 	assert_ok(host_counters(LIMIT_TAP, &before));
-	begin = clock_ns(CLOCK_MONOTONIC);
+	begin = clock_ns();
 	end = begin + ms * INT64_C(1000000);
 	for (unsigned int i = 0; i < row->pairs; i++)
 		assert_ok(pthread_create(&loops[i].thread, NULL, run, &loops[i]));
-	while (clock_ns(CLOCK_MONOTONIC) < end)
+	while (clock_ns() < end)
 		if (row->way & WAY_RECEIVE)
 			flood_burst(&flood);
 		else
@@ -130,7 +140,7 @@ struct figures limit_run(const struct row *row, bool ours, unsigned int ms)
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < row->pairs; i++)
 		pthread_join(loops[i].thread, NULL);
-	end = clock_ns(CLOCK_MONOTONIC);
+	end = clock_ns();
 	assert_ok(host_counters(LIMIT_TAP, &after));
 	flood_close(&flood);
 	for (unsigned int i = 0; i < row->pairs; i++) {

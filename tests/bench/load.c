@@ -7,8 +7,9 @@
 #include <linux/if_ether.h>
 #include <string.h>
 
-#include "tests/bench/clock.h"
+#include "lib/clock.h"
 #include "tests/bench/flood.h"
+#include "tests/bench/pin.h"
 #include "tests/support/rig.h"
 
 #define CHECKED 16 /* frames */
@@ -145,13 +146,13 @@ static void fill(struct turn *t)
 /* Runs until `ms` are over; how many of them passed without work. */
 static int64_t spend(struct turn *t, struct flood *flood, int64_t end)
 {
-	int64_t now = clock_ns(CLOCK_MONOTONIC), idle = 0;
+	int64_t now = clock_ns(), idle = 0;
 
 	while (now < end) {
 		unsigned int n = look(t, flood);
 		int64_t then = now;
 
-		now = clock_ns(CLOCK_MONOTONIC);
+		now = clock_ns();
 		idle += n || flood ? 0 : now - then;
 	}
 	return idle;
@@ -161,12 +162,12 @@ static int64_t spend(struct turn *t, struct flood *flood, int64_t end)
  */
 static void take_back(struct guest_queue *q)
 {
-	int64_t end = clock_ns(CLOCK_MONOTONIC) + INT64_C(5000000000);
+	int64_t end = clock_ns() + INT64_C(5000000000);
 	uint32_t slot, len;
 
 	while (q->ring.outstanding) {
 		assert_true(guest_ring_take(&q->ring, &slot, &len) >= 0);
-		assert_true(clock_ns(CLOCK_MONOTONIC) < end);
+		assert_true(clock_ns() < end);
 	}
 }
 
@@ -185,11 +186,11 @@ struct figures load_run(struct guest *guest, struct backend *b, const struct row
 	backend_resume(b);
 	assert_ok(host_counters(b->tap, &before));
 	cpu = proc_cpu_ns(b->pid);
-	begin = clock_ns(CLOCK_MONOTONIC);
+	begin = clock_ns();
 	fill(&t);
 	idle = spend(&t, row->way & WAY_RECEIVE ? &flood : NULL, begin + ms * INT64_C(1000000));
 	cpu = proc_cpu_ns(b->pid) - cpu;
-	end = clock_ns(CLOCK_MONOTONIC);
+	end = clock_ns();
 	assert_ok(host_counters(b->tap, &after));
 	seconds = (double)(end - begin) / 1e9;
 	/* By bytes: joined frames are one at the interface, less all headers but the first. */

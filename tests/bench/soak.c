@@ -14,7 +14,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
+#include "tests/bench/results.h"
 #include "tests/support/rig.h"
 
 #define KILLS_MAX   200000
@@ -68,14 +70,6 @@ static const struct {
 	[MTU] = { "changes of the MTU", 5 },
 };
 static uint64_t counts[EVENTS];
-
-static double now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
-}
 
 static unsigned chance(unsigned below)
 {
@@ -181,7 +175,7 @@ static void mtu_change(void)
 struct murder {
 	pid_t victim;
 	unsigned after_us;
-	double at; /* ms */
+	int64_t at; /* ns */
 };
 
 static void *murder(void *arg)
@@ -189,7 +183,7 @@ static void *murder(void *arg)
 	struct murder *m = arg;
 
 	nanosleep(&(struct timespec){ .tv_nsec = m->after_us * 1000L }, NULL);
-	m->at = now_ms();
+	m->at = clock_ns();
 	kill(m->victim, SIGKILL);
 	return NULL;
 }
@@ -218,7 +212,7 @@ static void kill_and_wait(void)
 	assert_ok(peer_connect(&guest.peer, rig.socket));
 	assert_ok(peer_sync(&guest.peer));
 	pthread_join(thread, NULL);
-	outages[kills++] = now_ms() - m.at;
+	outages[kills++] = (double)(clock_ns() - m.at) / 1e6;
 	guest_close(&guest);
 	guest_start();
 	frames_pass();
@@ -300,13 +294,6 @@ static long row(const char *process, const char *figure, size_t offset, long uni
 	return last - first;
 }
 
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
 static bool table(double seconds)
 {
 	bool grown = false;
@@ -324,10 +311,11 @@ static bool table(double seconds)
 			 GROWTH_MAX;
 	}
 	if (kills) {
-		qsort(outages, kills, sizeof(*outages), by_value);
+		double median = results_median(outages, kills);
+
 		printf("from a kill to the next answer: median %.2f ms, 99 %% %.2f ms, most %.2f ms\n",
-		       outages[kills / 2], outages[kills * 99 / 100], outages[kills - 1]);
-		grown |= outages[kills / 2] > MEDIAN_MS;
+		       median, results_percentile(outages, kills, 0.99), outages[kills - 1]);
+		grown |= median > MEDIAN_MS;
 	}
 	fflush(stdout);
 	return !grown;
@@ -335,8 +323,8 @@ static bool table(double seconds)
 
 static void endures(void **state)
 {
-	double begin = now_ms(), end = begin + 60e3 * atof(getenv("T") ? getenv("T") : "1");
-	double next = begin;
+	double minutes = atof(getenv("T") ? getenv("T") : "1");
+	int64_t begin = clock_ms(), end = begin + (int64_t)(60e3 * minutes), next = begin;
 	pthread_t sender;
 
 	(void)state;
@@ -346,18 +334,18 @@ static void endures(void **state)
 	guest_start();
 	spawner = proc_parent(rig_device(&rig));
 	assert_ok(pthread_create(&sender, NULL, host_sends, NULL));
-	for (; now_ms() < end;) {
+	while (clock_ms() < end) {
 		something_happens();
-		if (now_ms() < next)
+		if (clock_ms() < next)
 			continue;
 		look();
-		next = now_ms() + SAMPLE_MS;
+		next = clock_ms() + SAMPLE_MS;
 	}
 	__atomic_store_n(&stop, true, __ATOMIC_RELAXED);
 	pthread_join(sender, NULL);
 	wire_close(&host);
 	rig_close(&rig, &guest);
-	assert_true(table((now_ms() - begin) / 1e3));
+	assert_true(table((double)(clock_ms() - begin) / 1e3));
 	rig_stop(&rig);
 }
 

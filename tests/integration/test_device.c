@@ -40,19 +40,6 @@ static int junk_open(void)
 	return fd;
 }
 
-static int filter_open(const char *role)
-{
-	const char *dir = getenv("AIRLOCK_POLICY_DIR"), *bin = getenv("AIRLOCK_BIN");
-	char path[512];
-
-	if (dir)
-		snprintf(path, sizeof(path), "%s/%s.bpf", dir, role);
-	else
-		snprintf(path, sizeof(path), "%s/../share/airlock/policy/%s.bpf",
-			 bin ? bin : "build/bin", role);
-	return open(path, O_RDONLY | O_CLOEXEC);
-}
-
 /* Descriptors as a jailer leaves them, and the command line for them. */
 static int prepare(void **state)
 {
@@ -76,8 +63,8 @@ static int prepare(void **state)
 	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
 	with.fds[0] = ends[1];
 	with.fds[1] = host_tap(name, 0);
-	with.fds[2] = filter_open("control");
-	with.fds[3] = filter_open("worker");
+	with.fds[2] = program_filter("control");
+	with.fds[3] = program_filter("worker");
 	with.fds[4] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	with.fds[5] = junk_open();
 	with.nfds = 6;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 #include "tests/support/flood.h"
 #include "tests/support/rig.h"
@@ -37,10 +38,10 @@ static int stop(void **state)
 
 static int64_t status_ms(void)
 {
-	int64_t begin = rig_now();
+	int64_t begin = clock_ms();
 
 	json_decref(rig_ctl(&rig, (const char *[]){ "status", NULL }));
-	return rig_now() - begin;
+	return clock_ms() - begin;
 }
 
 static void flood_harms_nobody(void **state)
@@ -55,7 +56,7 @@ static void flood_harms_nobody(void **state)
 	if (access(rig.report, F_OK) == 0)
 		assert_ok(truncate(rig.report, 0));
 	flood_start(&flood, kind, rig.socket, RIG_TAP);
-	for (int64_t end = rig_now() + FLOOD_MS; rig_now() < end;) {
+	for (int64_t end = clock_ms() + FLOOD_MS; clock_ms() < end;) {
 		frame_pattern(frame, sizeof(frame), 1);
 		wire_send(&rig.wire, NULL, frame, sizeof(frame));
 		slowest = max_of(slowest, status_ms());
@@ -83,20 +84,20 @@ static void flood_harms_nobody(void **state)
  * of them. */
 static void bytes_for_ever_are_closed_at_the_deadline(void **state)
 {
-	int64_t begin = rig_now();
+	int64_t begin = clock_ms();
 	struct peer peer;
 	int rc = 0;
 
 	(void)state;
 	rig_connect(&rig, &peer);
-	for (int i = 0; !rc && rig_now() - begin < 9000; i++) {
+	for (int i = 0; !rc && clock_ms() - begin < 9000; i++) {
 		const struct vu_header head = { VU_SET_MEM_TABLE, VU_VERSION, 136 };
 
 		rc = peer_send_raw(&peer, i < 12 ? (const char *)&head + i : "x", 1, NULL, 0);
 		rig_sleep(100);
 	}
 	assert_int_equal(-ECONNRESET, rc);
-	assert_in_range(rig_now() - begin, 4500, 6500);
+	assert_in_range(clock_ms() - begin, 4500, 6500);
 	peer_close(&peer);
 	rig_serves(&rig);
 }

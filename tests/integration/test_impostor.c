@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "lib/channel.h"
+#include "lib/clock.h"
 #include "lib/util.h"
 #include "tests/support/puppeteer.h"
 
@@ -90,7 +91,7 @@ static const struct early {
 static const char *mac_of(enum puppet_start start, unsigned lasts)
 {
 	static char mac[40];
-	unsigned until = (unsigned)(rig_now() / 100) + lasts;
+	unsigned until = (unsigned)(clock_ms() / 100) + lasts;
 
 	snprintf(mac, sizeof(mac), "--mac=%02x:00:%02x:%02x:%02x:%02x", PUPPET_MAC, start,
 		 until >> 16 & 0xff, until >> 8 & 0xff, until & 0xff);
@@ -101,11 +102,11 @@ static const char *mac_of(enum puppet_start start, unsigned lasts)
 static void misbehave(const struct early *e)
 {
 	for (unsigned lasts = max_of(e->lasts, (unsigned)LASTS);; lasts *= 3) {
-		int64_t end = rig_now() + 100 * lasts + 300;
+		int64_t end = clock_ms() + 100 * lasts + 300;
 
 		assert_in_range(lasts, LASTS, 100);
 		puppets_start(&puppet, &rig, (const char *[]){ mac_of(e->start, lasts), NULL });
-		while (rig_now() < end)
+		while (clock_ms() < end)
 			rig_sleep(10);
 		if (program_says(&rig.broker, e->words, 0))
 			return;
@@ -160,7 +161,7 @@ static void too_many_early_deaths_end_the_broker(void **state)
 	assert_ok(program_run(&rig.broker, &s));
 	for (; n < HELD_DEATHS; n++) {
 		puppet_end(&puppet);
-		times[n] = rig_now();
+		times[n] = clock_ms();
 		assert_string_equal("exited with 3", puppet.end);
 	}
 	for (n = 3; n < HELD_DEATHS; n++) {
@@ -275,7 +276,7 @@ static void say_row(void **state)
 				      .pointers = 2,
 				      .times = w->times };
 	struct puppet_answer answer;
-	int64_t before = rig_now();
+	int64_t before = clock_ms();
 
 	memcpy(order.memory, &w->msg, sizeof(w->msg));
 	if (*w->end) {
@@ -284,7 +285,7 @@ static void say_row(void **state)
 			peer_close(&puppet.peer);
 		}
 		assert_memory_equal(w->end, puppet.end, strlen(w->end));
-		assert_true(rig_now() - before < rig_patience(RIG_SERVE_MS));
+		assert_true(clock_ms() - before < rig_patience(RIG_SERVE_MS));
 	} else {
 		assert_true(puppet_obeys(&puppet, &order, -1, &answer));
 		puppet_drop(&puppet);
@@ -338,11 +339,11 @@ static void stops_itself(void **state)
 	assert_int_equal(-EBADF, puppet_calls(&puppet, SYS_close, (const int64_t[6]){ -1 }));
 	pid = rig_device(&rig);
 	assert_ok(kill(pid, SIGSTOP));
-	begin = rig_now();
+	begin = clock_ms();
 	peer_send_raw(&puppet.peer, "x", 1, NULL, 0);
 	puppet_end(&puppet);
 	assert_string_equal("killed: did not answer PING in time", puppet.end);
-	assert_in_range(rig_now() - begin, 300, rig_patience(RIG_SERVE_MS));
+	assert_in_range(clock_ms() - begin, 300, rig_patience(RIG_SERVE_MS));
 	peer_close(&puppet.peer);
 	assert_serves();
 }

@@ -17,6 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 #include "tests/support/inject.h"
 #include "tests/support/rig.h"
@@ -314,10 +315,10 @@ static void steps_make(void)
 
 static void run_share(size_t first)
 {
-	const int64_t end = rig_now() + PATIENCE * 1000;
+	const int64_t end = clock_ms() + PATIENCE * 1000;
 
 	for (size_t stride = 7 * RUNNERS, begin = first; begin < stride; begin += RUNNERS)
-		for (size_t i = begin; i < shared->nsteps && rig_now() < end; i += stride)
+		for (size_t i = begin; i < shared->nsteps && clock_ms() < end; i += stride)
 			step_try(&shared->steps[i]);
 }
 

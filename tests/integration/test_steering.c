@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 #include "tests/support/control.h"
 #include "tests/support/rig.h"
@@ -110,7 +111,7 @@ static int say_rss(uint32_t types, uint16_t entries, uint16_t unclassified, uint
 static int arrival(void)
 {
 	assert_ok(wire_send(&rig.wire, NULL, frame, sizeof(frame)));
-	for (int64_t until = rig_now() + ARRIVES_MS; rig_now() < until;)
+	for (int64_t until = clock_ms() + ARRIVES_MS; clock_ms() < until;)
 		for (unsigned pair = 0; pair < guest.options.pairs; pair++)
 			if (guest_receive(&guest, pair, NULL, received, sizeof(received), 1) > 0) {
 				assert_memory_equal(frame, received, sizeof(frame));
@@ -147,7 +148,7 @@ static bool flows_arrive(uint16_t mask)
 /* Steering is switched on after the last queue. */
 static bool flows_come_to_arrive(uint16_t mask)
 {
-	for (int64_t end = rig_now() + rig_patience(2000); rig_now() < end;)
+	for (int64_t end = clock_ms() + rig_patience(2000); clock_ms() < end;)
 		if (flows_arrive(mask))
 			return true;
 	return false;

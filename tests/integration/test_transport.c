@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lib/channel.h"
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "tests/support/card.h"
@@ -24,23 +25,18 @@ static struct rig rig;
 static struct guest guest;
 static struct card card = { .sock = -1, .changed = -1 };
 static struct program transport;
-static char socket_path[80], filter[256];
-static const char *compiled; /* the same; NULL: a sanitizer needs other calls */
+static char socket_path[80];
+static bool filtered; /* a sanitizer needs other calls */
 
 static int setup(void **state)
 {
-	const char *policies = getenv("AIRLOCK_POLICY_DIR"),
-		   *sanitizers = getenv("AIRLOCK_SANITIZE");
-
 	(void)state;
 	rig_start(&rig, (const char *[]){ "--socket-mode=0666", NULL });
 	/* The transport is nobody's relative: it finds its back-end by the socket's mode. */
 	assert_ok(chmod(rig.dir, 0777));
 	snprintf(socket_path, sizeof(socket_path), "%s/vfio-user", rig.dir);
-	snprintf(filter, sizeof(filter), "%s/transport.bpf",
-		 policies ? policies : "build/share/airlock/policy");
-	compiled = sanitizers && *sanitizers ? NULL : filter;
-	assert_ok(card_program(&transport, socket_path, rig.socket, compiled));
+	filtered = !rig_sanitized();
+	assert_ok(card_program(&transport, socket_path, rig.socket, filtered));
 	assert_ok(chmod(socket_path, 0666));
 	assert_ok(card_make_rings(&guest, 0));
 	assert_ok(card_connect(&card, socket_path));
@@ -130,7 +126,7 @@ static void the_back_end_dies_and_a_reset_brings_another(void **state)
 static void a_back_end_that_hangs_is_given_up(void **state)
 {
 	pid_t first = rig_device(&rig);
-	int64_t begin = rig_now();
+	int64_t begin = clock_ms();
 
 	(void)state;
 	assert_ok(truncate(rig.report, 0));
@@ -138,7 +134,7 @@ static void a_back_end_that_hangs_is_given_up(void **state)
 	/* A driver's reset asks it to stop: no answer, and yet the driver goes on. */
 	assert_ok(card_write(&card, CARD_BAR0, 0x14, 0, 1));
 	assert_int_equal(0, status());
-	assert_in_range(rig_now() - begin, 0, 4500);
+	assert_in_range(clock_ms() - begin, 0, 4500);
 	kill(first, SIGKILL);
 	assert_int_equal(RUNNING, card_drive(&card, &guest));
 	rig_exchange(&rig, &guest, 0);
@@ -179,7 +175,7 @@ static void a_device_moves_to_another_process(void **state)
 	program_free(&transport);
 	unlink(socket_path);
 	rig_settled(&rig);
-	assert_ok(card_program(&transport, socket_path, rig.socket, compiled));
+	assert_ok(card_program(&transport, socket_path, rig.socket, filtered));
 	assert_ok(card_connect(&card, socket_path));
 	assert_ok(card_plug(&card, &guest));
 	assert_ok(card_state(&card, 4)); /* resuming */
@@ -199,7 +195,7 @@ static void a_broker_brings_both_sockets(void **state)
 						 "--no-new-privs", NULL, "--channel-fd=3" } };
 	struct channel_msg msg = { .type = CHANNEL_SERVE, .serve = { .pairs = 1 } };
 	char path[256];
-	int channel[2], vmm[2], fd = open(filter, O_RDONLY | O_CLOEXEC), brought[2];
+	int channel[2], vmm[2], fd = program_filter("transport"), brought[2];
 	size_t none = 0;
 	struct program second;
 	struct peer backend;
@@ -212,7 +208,7 @@ static void a_broker_brings_both_sockets(void **state)
 	assert_ok(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel));
 	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, vmm));
 	start.args[7] = program_path("airlock-vfio-user", path, sizeof(path));
-	start.args[9] = compiled ? "--filter-fd=transport:4" : "--allow-degraded=seccomp,landlock";
+	start.args[9] = filtered ? "--filter-fd=transport:4" : "--allow-degraded=seccomp,landlock";
 	start.fds[0] = channel[1];
 	start.fds[1] = fd;
 	start.nfds = 2;

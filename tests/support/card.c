@@ -39,16 +39,16 @@ struct head {
 	uint32_t size, flags, error;
 };
 
-int card_program(struct program *p, const char *socket, const char *backend, const char *filter)
+int card_program(struct program *p, const char *socket, const char *backend, bool filtered)
 {
 	static char args[2][128];
 	char program[256];
 	struct program_start start = { 0 };
 	size_t n = 0;
-	int fd = filter ? open(filter, O_RDONLY | O_CLOEXEC) : -1, rc;
+	int fd = filtered ? program_filter("transport") : -1, rc;
 
-	if (filter && fd < 0)
-		return -errno;
+	if (filtered && fd < 0)
+		return fd;
 	snprintf(args[0], sizeof(args[0]), "--vfio-user-socket=%s", socket);
 	snprintf(args[1], sizeof(args[1]), "--vhost-user-socket=%s", backend);
 	start.args[n++] = "/usr/bin/setpriv";
@@ -62,9 +62,10 @@ int card_program(struct program *p, const char *socket, const char *backend, con
 	start.args[n++] = program_path("airlock-vfio-user", program, sizeof(program));
 	start.args[n++] = args[0];
 	start.args[n++] = args[1];
-	start.args[n++] = filter ? "--filter-fd=transport:3" : "--allow-degraded=seccomp,landlock";
+	start.args[n++] =
+		filtered ? "--filter-fd=transport:3" : "--allow-degraded=seccomp,landlock";
 	start.fds[0] = fd;
-	start.nfds = filter ? 1 : 0;
+	start.nfds = filtered ? 1 : 0;
 	rc = program_run(p, &start);
 	fd_close(&fd);
 	for (int i = 0; !rc && i < 1000 && access(socket, F_OK); i++) {

@@ -24,9 +24,9 @@ struct card {
 	int changed; /* eventfd: the configuration's interrupt */
 };
 
-/* Starts airlock-vfio-user confined, `socket` for the VMM, `backend` the vhost-user socket; filter:
- * the compiled policy, NULL: none. Waits until it listens. */
-int card_program(struct program *p, const char *socket, const char *backend, const char *filter);
+/* Starts airlock-vfio-user confined, `socket` for the VMM, `backend` the vhost-user socket;
+ * filtered: under its policy, too. Waits until it listens. */
+int card_program(struct program *p, const char *socket, const char *backend, bool filtered);
 
 /* The connection and its version; adopt: one that is there already, the card's from then on. */
 int card_connect(struct card *card, const char *socket);

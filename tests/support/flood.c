@@ -4,8 +4,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "tests/support/frame.h"
@@ -14,14 +14,6 @@
 #define LEN	 64
 #define EVERY_MS 50 /* a request */
 #define BATCH	 64
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 static int guest_start(struct flood *f)
 {
@@ -151,10 +143,10 @@ const char *flood_name(enum flood_kind kind)
 
 static void request_besides(struct flood *f)
 {
-	int64_t begin = now_ms();
+	int64_t begin = clock_ms();
 
 	f->error = peer_sync(&f->guest.peer);
-	f->slowest_ms = max_of(f->slowest_ms, now_ms() - begin);
+	f->slowest_ms = max_of(f->slowest_ms, clock_ms() - begin);
 }
 
 static void *flood_run(void *arg)
@@ -167,10 +159,10 @@ static void *flood_run(void *arg)
 	while (!f->error && !__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
 		f->error = kinds[f->kind].turn(f);
 		f->turns++;
-		if (!kinds[f->kind].guest || f->error || now_ms() < next)
+		if (!kinds[f->kind].guest || f->error || clock_ms() < next)
 			continue;
 		request_besides(f);
-		next = now_ms() + EVERY_MS;
+		next = clock_ms() + EVERY_MS;
 	}
 	return NULL;
 }

@@ -7,19 +7,11 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 
 #define WAIT_MS 5000
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 static bool has(const struct guest *g, unsigned bit)
 {
@@ -389,11 +381,11 @@ int guest_send(struct guest *g, unsigned pair, const struct virtio_net_hdr *hdr,
 int guest_flush(struct guest *g, unsigned pair, int timeout_ms)
 {
 	struct guest_ring *r = &g->queue[2 * pair + 1].ring;
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = clock_ms() + timeout_ms;
 
 	guest_kick(g, pair);
 	while (r->outstanding) {
-		int64_t left = end - now_ms();
+		int64_t left = end - clock_ms();
 		int rc = guest_ring_wait(r, left > 0 ? (int)left : 0);
 
 		if (!rc)

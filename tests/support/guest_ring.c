@@ -10,17 +10,10 @@
 #include <sys/eventfd.h>
 #include <time.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 
 #define POLL_NAP_NS 50000
-
-static int64_t now_ns(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000000000) + t.tv_nsec;
-}
 
 static int open_events(struct guest_ring *ring, bool polling)
 {
@@ -111,12 +104,12 @@ int guest_ring_take(struct guest_ring *ring, uint32_t *cookie, uint32_t *len)
 
 int guest_ring_wait(struct guest_ring *ring, int timeout_ms)
 {
-	int64_t end = now_ns() + timeout_ms * INT64_C(1000000);
+	int64_t end = clock_ns() + timeout_ms * INT64_C(1000000);
 	struct pollfd p = { .fd = ring->call, .events = POLLIN };
 	int rc = 0;
 
 	while (ring->format->arm(ring)) {
-		int64_t left = end - now_ns();
+		int64_t left = end - clock_ns();
 
 		if (left <= 0) {
 			rc = -ETIMEDOUT;

@@ -10,24 +10,16 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 /* Waits for `events` until `end`. 0, -ETIMEDOUT. */
 static int wait_until(int sock, short events, int64_t end)
 {
 	struct pollfd p = { .fd = sock, .events = events };
-	int64_t left = end - now_ms();
+	int64_t left = end - clock_ms();
 
 	if (poll(&p, 1, left > 0 ? (int)left : 0) == 1)
 		return 0;
@@ -95,7 +87,7 @@ int peer_listen(const char *path)
 
 int peer_accept(struct peer *peer, int listener, int timeout_ms)
 {
-	int rc = wait_until(listener, POLLIN, now_ms() + timeout_ms), sock;
+	int rc = wait_until(listener, POLLIN, clock_ms() + timeout_ms), sock;
 
 	peer_adopt(peer, -1);
 	if (rc)
@@ -114,7 +106,7 @@ static int broken(int error)
 
 int peer_send_raw(struct peer *peer, const void *bytes, size_t len, const int *fds, size_t nfds)
 {
-	int64_t end = now_ms() + peer->timeout_ms;
+	int64_t end = clock_ms() + peer->timeout_ms;
 	size_t sent = 0;
 
 	do {
@@ -169,7 +161,7 @@ static int recv_bytes(struct peer *peer, void *to, size_t len, int64_t end)
 
 int peer_recv(struct peer *peer, struct vu_message *msg)
 {
-	int64_t end = now_ms() + peer->timeout_ms;
+	int64_t end = clock_ms() + peer->timeout_ms;
 	int rc = recv_bytes(peer, &msg->head, sizeof(msg->head), end);
 
 	if (rc)
@@ -295,7 +287,7 @@ int peer_sync(struct peer *peer)
 
 bool peer_closed(struct peer *peer, int timeout_ms)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = clock_ms() + timeout_ms;
 	char waste[256];
 	ssize_t n;
 

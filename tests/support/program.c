@@ -21,19 +21,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 
 #define FIRST_FD 3
 #define END_MS	 20000 /* for who is told to end: longer than a busy machine takes */
 #define SPARE_FD 200   /* above everything that a child inherits */
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 static void nap(void)
 {
@@ -60,6 +53,16 @@ const char *program_policies(char *path, size_t room)
 	else
 		snprintf(path, room, "%s/../share/airlock/policy", bin ? bin : "build/bin");
 	return path;
+}
+
+int program_filter(const char *role)
+{
+	char dir[256], path[256 + 64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s.bpf", program_policies(dir, sizeof(dir)), role);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }
 
 /* In the child: exactly the standard descriptors and those to inherit, at fixed numbers. */
@@ -240,14 +243,14 @@ bool program_matches(const char *text, const char *words)
 
 bool program_says(const struct program *p, const char *words, int timeout_ms)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = clock_ms() + timeout_ms;
 
 	for (;;) {
 		char *text = program_text(p->log);
 		bool found = text && program_matches(text, words);
 
 		free(text);
-		if (found || now_ms() >= end)
+		if (found || clock_ms() >= end)
 			return found;
 		nap();
 	}

@@ -27,6 +27,8 @@ struct program {
 const char *program_path(const char *name, char *path, size_t room);
 /* The directory of the policies and compiled filters that belong to them. */
 const char *program_policies(char *path, size_t room);
+/* Of these the filter of a role ("worker"), opened; or -errno. */
+int program_filter(const char *role);
 
 struct program_start {
 	const char *args[PROGRAM_ARGS_MAX]; /* args[0]: name or path; NULL ends them */

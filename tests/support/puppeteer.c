@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 
 #define END_MS 8000 /* longer than a device has to become ready */
@@ -54,10 +55,10 @@ bool puppet_hears(struct puppeteer *p)
 
 void puppet_end(struct puppeteer *p)
 {
-	int64_t end = rig_now() + END_MS;
+	int64_t end = clock_ms() + END_MS;
 
 	while (!puppet_hears(p)) {
-		assert_true(rig_now() < end);
+		assert_true(clock_ms() < end);
 		nanosleep(&(struct timespec){ .tv_nsec = 100000 }, NULL);
 	}
 }

@@ -13,20 +13,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/util.h"
 
-#define RIG_GROWTH (256 << 10) /* bytes that a heap may keep of hundreds of connections */
+#define RIG_REPORT_MS 2000
+#define RIG_GROWTH    (256 << 10) /* bytes that a heap may keep of hundreds of connections */
 
 static uint8_t frame[FRAME_MAX], captured[FRAME_MAX];
 static struct guest probe = { .peer = { .sock = -1 } }; /* of rig_serves() */
-
-int64_t rig_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * INT64_C(1000) + t.tv_nsec / 1000000;
-}
 
 void rig_sleep(int ms)
 {
@@ -47,9 +41,9 @@ int rig_patience(int ms)
 
 bool rig_gone(pid_t pid, int ms)
 {
-	int64_t end = rig_now() + rig_patience(ms);
+	int64_t end = clock_ms() + rig_patience(ms);
 
-	while (proc_alive(pid) && rig_now() < end)
+	while (proc_alive(pid) && clock_ms() < end)
 		rig_sleep(2);
 	return !proc_alive(pid);
 }
@@ -265,10 +259,10 @@ void rig_close(struct rig *rig, struct guest *guest)
 
 json_t *rig_report(struct rig *rig)
 {
-	int64_t end = rig_now() + 2000;
+	int64_t end = clock_ms() + RIG_REPORT_MS;
 	json_t *report = NULL;
 
-	while (!report && rig_now() < end) {
+	while (!report && clock_ms() < end) {
 		report = json_load_file(rig->report, 0, NULL);
 		if (!report)
 			rig_sleep(2);
@@ -277,21 +271,28 @@ json_t *rig_report(struct rig *rig)
 	return report;
 }
 
-pid_t rig_device(struct rig *rig)
+pid_t rig_reported(const char *report, int ms)
 {
-	int64_t end = rig_now() + 2000;
+	int64_t end = clock_ms() + ms;
 	pid_t pid;
 
-	/* The report of a connection that was very short may come late. */
-	do {
-		json_t *report = rig_report(rig);
+	/* That of a very short connection may come late, that of the one before still be there. */
+	for (;; rig_sleep(1)) {
+		json_t *json = json_load_file(report, 0, NULL);
 
-		pid = (pid_t)json_integer_value(json_object_get(report, "pid"));
-		json_decref(report);
-	} while (!proc_alive(pid) && rig_now() < end);
+		pid = (pid_t)json_integer_value(json_object_get(json, "pid"));
+		json_decref(json);
+		if ((pid > 1 && proc_alive(pid)) || clock_ms() >= end)
+			break;
+	}
 	assert_true(pid > 1);
 	assert_true(proc_alive(pid));
 	return pid;
+}
+
+pid_t rig_device(struct rig *rig)
+{
+	return rig_reported(rig->report, RIG_REPORT_MS);
 }
 
 /* The next frame of ours at the host, whatever else the wire carries. */
@@ -377,10 +378,10 @@ static bool as_it_was(const struct rig *rig)
 
 void rig_settled(struct rig *rig)
 {
-	int64_t end = rig_now() + rig_patience(RIG_SETTLE_MS);
+	int64_t end = clock_ms() + rig_patience(RIG_SETTLE_MS);
 
 	for (bool late = false; !late; rig_sleep(2)) {
-		late = rig_now() >= end; /* and then one more look: we may have been kept */
+		late = clock_ms() >= end; /* and then one more look: we may have been kept */
 		if (as_it_was(rig))
 			return;
 	}
@@ -395,13 +396,13 @@ void rig_settled(struct rig *rig)
 
 void rig_serves(struct rig *rig)
 {
-	int64_t begin = rig_now();
+	int64_t begin = clock_ms();
 
 	assert_true(program_running(&rig->broker));
 	wire_drain(&rig->wire);
 	rig_open(rig, &probe, &(struct guest_options){ .ring_size = 64 });
 	rig_transmit(rig, &probe, 0, 64, 7000000, 1);
-	assert_true(rig_now() - begin < rig_patience(RIG_SERVE_MS));
+	assert_true(clock_ms() - begin < rig_patience(RIG_SERVE_MS));
 	rig_exchange(rig, &probe, 0);
 	rig_close(rig, &probe);
 }
@@ -431,7 +432,7 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 
 bool rig_attached(struct rig *rig, int pairs)
 {
-	for (int64_t end = rig_now() + rig_patience(2000); rig_now() < end; rig_sleep(10)) {
+	for (int64_t end = clock_ms() + rig_patience(2000); clock_ms() < end; rig_sleep(10)) {
 		json_t *status = rig_ctl(rig, (const char *[]){ "status", NULL });
 		int n = (int)json_integer_value(json_object_get(status, "active_pairs"));
 

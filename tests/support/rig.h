@@ -69,6 +69,8 @@ void rig_close(struct rig *rig, struct guest *guest);
 /* The sandbox report of the connection that is served, to be freed; and its process. */
 json_t *rig_report(struct rig *rig);
 pid_t rig_device(struct rig *rig);
+/* The process that the report at a path names, once it lives: asserts that it does within `ms`. */
+pid_t rig_reported(const char *report, int ms);
 
 /* n patterned frames of `len` bytes from the guest to the host, checked bit for bit; and back. */
 void rig_transmit(struct rig *rig, struct guest *guest, unsigned pair, size_t len, uint32_t first,
@@ -94,8 +96,6 @@ bool rig_sanitized(void);
 int rig_patience(int ms);
 /* The process ends within this time. */
 bool rig_gone(pid_t pid, int ms);
-/* Now, in ms of the monotonic clock. */
-int64_t rig_now(void);
 void rig_sleep(int ms);
 
 #endif
