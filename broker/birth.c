@@ -21,8 +21,8 @@
 
 static int tell_born(uint32_t serial)
 {
-	struct news news = { .type = NEWS_BORN, .serial = serial };
-	_cleanup_fd int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+	struct news news = { .type = NEWS_BORN, .serial = serial, .a = getpid() };
+	_cleanup_fd int self = (int)syscall(SYS_pidfd_open, news.a, 0);
 	ssize_t n;
 
 	if (self < 0)

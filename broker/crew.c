@@ -143,7 +143,7 @@ static void reaped(struct crew *crew, struct device *device, int status)
 	bool orderly;
 	char words[DEATH_WORDS];
 
-	death_describe(status, device->pid, crew->is.denial, words);
+	death_describe(status, device->inner, crew->is.denial, words);
 	device_died(device);
 	orderly = (death_orderly(status) && !device->guilt) || device->discarded;
 	if (device->guilt)
@@ -186,7 +186,7 @@ static void news_take(struct crew *crew, const struct spawner_news *news)
 	}
 	switch (news->type) {
 	case SPAWNER_BORN:
-		device_born(device, news->pid, pidfd);
+		device_born(device, news->pid, news->inner, pidfd);
 		break;
 	case SPAWNER_FAILED:
 		err("%s %d: cannot be confined: %s: %s", crew->is.what, device->pid, news->step,

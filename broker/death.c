@@ -15,25 +15,25 @@ bool death_orderly(int status)
 }
 
 /* A killed process says nothing; only the kernel's tracepoint knew the call. */
-static void denial_describe(pid_t pid, const struct denial *denial, char words[DEATH_WORDS])
+static void denial_describe(pid_t inner, const struct denial *denial, char words[DEATH_WORDS])
 {
 	struct denial_record record;
 
-	if (denial_find(denial, pid, &record))
+	if (denial_find(denial, inner, &record))
 		snprintf(words, DEATH_WORDS, "killed by SIGSYS: an unnamed call is not allowed");
 	else
 		snprintf(words, DEATH_WORDS, "killed by SIGSYS: %s (call %d) is not allowed",
 			 denial_syscall_name(record.nr), record.nr);
 }
 
-void death_describe(int status, pid_t pid, const struct denial *denial, char words[DEATH_WORDS])
+void death_describe(int status, pid_t inner, const struct denial *denial, char words[DEATH_WORDS])
 {
 	if (death_orderly(status)) {
 		snprintf(words, DEATH_WORDS, "exited");
 	} else if (WIFEXITED(status)) {
 		snprintf(words, DEATH_WORDS, "exited with %d", WEXITSTATUS(status));
 	} else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) {
-		denial_describe(pid, denial, words);
+		denial_describe(inner, denial, words);
 	} else if (WIFSIGNALED(status)) {
 		const char *name = sigabbrev_np(WTERMSIG(status));
 

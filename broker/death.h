@@ -12,8 +12,8 @@
 
 /* True when status (of waitpid) is an orderly end. */
 bool death_orderly(int status);
-/* Writes how it ended: "exited", "exited with 3", "killed by SIGSYS: openat is not allowed". denial
- * may be NULL and then leaves the call unnamed. */
-void death_describe(int status, pid_t pid, const struct denial *denial, char words[DEATH_WORDS]);
+/* Writes how it ended: "exited", "exited with 3", "killed by SIGSYS: openat is not allowed". inner
+ * is its number in its own namespace; denial may be NULL and then leaves the call unnamed. */
+void death_describe(int status, pid_t inner, const struct denial *denial, char words[DEATH_WORDS]);
 
 #endif

@@ -426,7 +426,7 @@ static uint64_t inode_of(int fd)
 void device_begin(struct device *device, int channel)
 {
 	device->state = DEVICE_STARTING;
-	device->pid = 0;
+	device->pid = device->inner = 0;
 	device->pidfd = device->connection = -1;
 	device->channel = channel;
 	device->guilt = NULL;
@@ -448,9 +448,10 @@ void device_begin(struct device *device, int channel)
 		device_kill(device, "cannot be watched");
 }
 
-void device_born(struct device *device, pid_t pid, int pidfd)
+void device_born(struct device *device, pid_t pid, pid_t inner, int pidfd)
 {
 	device->pid = pid;
+	device->inner = inner;
 	device->pidfd = pidfd;
 	if (device->state == DEVICE_GONE) /* it was given up before it was there */
 		pidfd_send_signal(pidfd, SIGKILL, NULL, 0);

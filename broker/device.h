@@ -38,6 +38,7 @@ struct device {
 	enum device_state state;
 	uint32_t serial;
 	pid_t pid;	/* 0 until the spawner has told */
+	pid_t inner;	/* as it sees itself, by its own word: used to word its death alone */
 	int pidfd;	/* owned, -1 until then */
 	int channel;	/* owned */
 	int connection; /* owned: the duplicate by which we watch and end it */
@@ -68,7 +69,7 @@ struct device {
 /* Takes channel. The device has been ordered. */
 void device_begin(struct device *device, int channel);
 /* BORN: takes pidfd. */
-void device_born(struct device *device, pid_t pid, int pidfd);
+void device_born(struct device *device, pid_t pid, pid_t inner, int pidfd);
 /* Hands the connection over (keeps it as the duplicate), and with it nfds more, all borrowed, as
  * `serve` says (lib/channel.h). On failure the device has been killed and the connection is still
  * the caller's. */

@@ -211,12 +211,26 @@ static int signals_open(struct broker *b)
 	return b->signal_fd < 0 ? cannot("listen to signals", -errno) : 0;
 }
 
+static void stay_unnamed(int error)
+{
+	info("denied system calls stay unnamed: %s", strerror(-error));
+}
+
 static void denial_watch(struct kind *kind)
 {
 	int error = denial_open(kind->ids.device_uid, &kind->denial);
 
 	if (error)
-		info("denied system calls stay unnamed: %s", strerror(-error));
+		stay_unnamed(error);
+}
+
+/* Before the first device: there are processes to watch only in the spawner's namespace. */
+static void denial_begin(struct kind *kind)
+{
+	int error = kind->denial ? denial_home(kind->denial, spawner_pids(kind->spawner)) : 0;
+
+	if (error)
+		stay_unnamed(error);
 }
 
 static int open_all(struct broker *b)
@@ -258,6 +272,8 @@ static int spawner_make(struct broker *b, struct kind *kind, const struct spawne
 	int error = spawner_start(&options, &kind->spawner);
 
 	program_close(&kind->program);
+	if (!error)
+		denial_begin(kind);
 	return error;
 }
 

@@ -48,7 +48,7 @@ enum step {
 
 enum news_type {
 	NEWS_UP,     /* a: Landlock's ABI, b: LAYER_BITs missing; once, first */
-	NEWS_BORN,   /* with a pidfd */
+	NEWS_BORN,   /* a: its own getpid(); with a pidfd */
 	NEWS_FAILED, /* a: step, b: errno; serial 0: the spawner itself, and its end */
 	NEWS_DIED,   /* a: wait status */
 	NEWS_SEEN    /* a struct witness follows */

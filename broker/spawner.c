@@ -38,6 +38,7 @@ struct spawner {
 	unsigned degraded;
 	unsigned landlock;
 	uint64_t namespaces[LAYER_NAMESPACES];
+	struct stat pids;    /* of its pid namespace */
 	struct news_seen in; /* the packet read last */
 };
 
@@ -218,6 +219,16 @@ static void read_namespaces(uint64_t inodes[LAYER_NAMESPACES])
 	}
 }
 
+/* Asked while the child is still as the broker: later, /proc shows it only to CAP_SYS_PTRACE. */
+static void read_pids(struct spawner *spawner)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", spawner->pid);
+	if (stat(path, &spawner->pids) < 0)
+		spawner->pids = (struct stat){ 0 };
+}
+
 static void explain_failure(const struct news *news, unsigned allowed)
 {
 	static const struct {
@@ -294,6 +305,7 @@ static int bring_up(struct spawner *spawner, const struct spawner_options *optio
 		nursery_run(&nursery);
 	if (spawner->pid < 0)
 		return spawner->pid;
+	read_pids(spawner);
 	if (!(nursery.jail.missing & LAYER_BIT(LAYER_USER)))
 		ret = write_maps(spawner->pid, options->ids);
 	if (!ret)
@@ -368,6 +380,11 @@ const uint64_t *spawner_namespaces(const struct spawner *spawner)
 	return spawner->namespaces;
 }
 
+const struct stat *spawner_pids(const struct spawner *spawner)
+{
+	return &spawner->pids;
+}
+
 int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial)
 {
 	struct order order = { .type = ORDER_SPAWN, .serial = spawner->serial + 1 };
@@ -403,8 +420,9 @@ static int interpret(struct spawner *spawner, size_t n, int *fd, pid_t pid,
 	case NEWS_BORN:
 		out->type = SPAWNER_BORN;
 		out->pid = pid;
+		out->inner = news->a;
 		out->pidfd = fd_take(fd);
-		return out->pidfd >= 0 && pid > 0 ? 1 : -EPROTO;
+		return out->pidfd >= 0 && pid > 0 && news->a > 0 ? 1 : -EPROTO;
 	case NEWS_FAILED:
 		out->type = SPAWNER_FAILED;
 		out->step = step_name(news->a);

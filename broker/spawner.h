@@ -14,6 +14,7 @@
 #include "broker/witness.h"
 
 struct spawner;
+struct stat;
 
 /* What a spawner makes: programs that install these filters themselves, beneath which lies its
  * own. */
@@ -45,7 +46,8 @@ enum spawner_news_type {
 struct spawner_news {
 	enum spawner_news_type type;
 	uint32_t serial;
-	pid_t pid;		       /* BORN: as the host sees it */
+	pid_t pid;		       /* BORN: as the host sees it, by the kernel's word */
+	pid_t inner;		       /* BORN: as it sees itself, by its own word */
 	int pidfd;		       /* BORN: the caller owns it; else -1 */
 	int status;		       /* DIED: as of waitpid() */
 	int error;		       /* FAILED: errno */
@@ -64,6 +66,9 @@ unsigned spawner_degraded(const struct spawner *spawner);
 unsigned spawner_landlock(const struct spawner *spawner);
 /* Inodes of the broker's own namespaces, to compare a witness's with. */
 const uint64_t *spawner_namespaces(const struct spawner *spawner);
+/* What stat() says of the pid namespace in which devices are; all 0 where /proc does not show it.
+ */
+const struct stat *spawner_pids(const struct spawner *spawner);
 /* Orders a device; channel is its end of the channel and stays the caller's (who closes it).
  * *serial names the device in all news. Never waits: 0, -EAGAIN, -errno. */
 int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial);

@@ -1,10 +1,15 @@
 /*
  * Notes which system call a seccomp filter refused. Runs in the kernel, in the context of the
- * refused thread, each time a filter's SIGSYS is generated for a task of the watched uid. Trusts
- * the kernel alone: nobody can send another process this code, and to send it to itself a process
- * needs rt_sigqueueinfo, which no policy of ours allows.
+ * refused thread, each time a filter's SIGSYS is generated for a task of the watched uid and pid
+ * namespace. Trusts the kernel alone: nobody can send another process this code, and to send it to
+ * itself a process needs rt_sigqueueinfo, which no policy of ours allows.
+ *
+ * It reads nothing whose place differs from kernel to kernel, so that the loader need not read the
+ * kernel's type information, which takes longer than everything else here.
  */
-#include "seccomp/kernel.bpf.h"
+#include <linux/bpf.h>
+#include <linux/signal.h>
+#include <bpf/bpf_helpers.h>
 #include "seccomp/denial_ring.h"
 
 const volatile __u32 watched_uid;
@@ -17,24 +22,25 @@ struct {
 	__type(value, struct denial_ring);
 } ring SEC(".maps");
 
-static __always_inline void denial_note(struct kernel_siginfo *info, struct task_struct *task)
+static __always_inline void denial_note(const siginfo_t *info)
 {
 	const __u32 zero = 0;
 	struct denial_ring *r = bpf_map_lookup_elem(&ring, &zero);
+	struct bpf_pidns_info self;
 	struct denial_slot *slot;
 	__u64 head;
 
-	if (!r)
+	if (!r || bpf_get_ns_current_pid_tgid(r->home_dev, r->home_ino, &self, sizeof(self)))
 		return;
 	head = __sync_fetch_and_add(&r->head, 1);
 	slot = &r->slots[head & (DENIAL_SLOTS - 1)];
 	__sync_lock_test_and_set(&slot->turn,
 				 0); /* full barrier; pairs with turn_load() in denial.c */
 	slot->time = bpf_ktime_get_ns();
-	slot->tgid = pid_seen(BPF_CORE_READ(task, group_leader));
-	slot->tid = pid_seen(task);
-	slot->nr = BPF_CORE_READ(info, _sifields._sigsys._syscall);
-	slot->arch = BPF_CORE_READ(info, _sifields._sigsys._arch);
+	slot->tgid = self.tgid;
+	slot->tid = self.pid;
+	slot->nr = info->si_syscall;
+	slot->arch = info->si_arch;
 	__sync_lock_test_and_set(&slot->turn,
 				 head + 1); /* full barrier; pairs with turn_load() in denial.c */
 }
@@ -43,24 +49,20 @@ static __always_inline void denial_note(struct kernel_siginfo *info, struct task
 SEC("raw_tp/signal_generate")
 int on_signal(struct bpf_raw_tracepoint_args *ctx)
 {
-	struct kernel_siginfo *info = (struct kernel_siginfo *)ctx->args[1];
-	struct task_struct *task = (struct task_struct *)ctx->args[2];
+	/* The kernel copies its own out as it lies: user space's describes it, so far. */
+	const __u32 so_far = __builtin_offsetof(siginfo_t, si_arch) + sizeof(__u32);
+	siginfo_t info;
 
 	if ((int)ctx->args[0] != SIGSYS || (__u32)bpf_get_current_uid_gid() != watched_uid)
 		return 0;
-	/* A filter's signal goes to the thread that made the call; info may be one of the kernel's
-	 * small constants. */
-	if (task != (struct task_struct *)bpf_get_current_task() ||
-	    BPF_CORE_READ(info, si_code) != SYS_SECCOMP)
+	/* A filter's signal goes to the thread that made the call. In place of an info there may be
+	 * one of the kernel's small constants, which cannot be read. */
+	if (ctx->args[2] != bpf_get_current_task() ||
+	    bpf_probe_read_kernel(&info, so_far, (void *)ctx->args[1]) ||
+	    info.si_code != SYS_SECCOMP)
 		return 0;
-	denial_note(info, task);
+	denial_note(&info);
 	return 0;
-}
-
-SEC("raw_tp")
-int locate(void *ctx)
-{
-	return locate_home();
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -13,12 +13,14 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 struct denial {
 	int link_fd; /* keeps the program attached, and the program its map */
+	int map_fd;  /* until the home is known */
 	const struct denial_ring *ring;
 };
 
@@ -45,18 +47,15 @@ static int denial_map(struct denial *d, int map_fd)
 	if (page == MAP_FAILED)
 		return -errno;
 	d->ring = page;
-	return 0;
+	d->map_fd = fcntl(map_fd, F_DUPFD_CLOEXEC, 3);
+	return d->map_fd < 0 ? -errno : 0;
 }
 
 static int denial_attach(struct denial *d, struct denial_bpf *skel)
 {
-	LIBBPF_OPTS(bpf_test_run_opts, run);
-	struct bpf_link *link;
-	int ret = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.locate), &run);
+	struct bpf_link *link = bpf_program__attach(skel->progs.on_signal);
+	int ret;
 
-	if (ret)
-		return ret;
-	link = bpf_program__attach(skel->progs.on_signal);
 	if (!link)
 		return -errno;
 	d->link_fd = fcntl(bpf_link__fd(link), F_DUPFD_CLOEXEC, 3);
@@ -83,7 +82,6 @@ static int denial_load(struct denial *d, uid_t uid)
 	denial_bpf__destroy(skel);
 quiet:
 	libbpf_set_print(loud);
-	malloc_trim(0); /* the kernel's type information took some MB */
 	return ret;
 }
 
@@ -102,7 +100,7 @@ int denial_open(uid_t uid, struct denial **out)
 	*out = NULL;
 	if (!d)
 		return -ENOMEM;
-	d->link_fd = -1;
+	d->link_fd = d->map_fd = -1;
 	ret = denial_load(d, uid);
 	if (ret) {
 		denial_close(d);
@@ -110,6 +108,20 @@ int denial_open(uid_t uid, struct denial **out)
 	}
 	*out = d;
 	return 0;
+}
+
+int denial_home(struct denial *d, const struct stat *pids)
+{
+	const uint32_t zero = 0;
+	const struct denial_ring empty = {
+		/* in the kernel's own encoding, which is not that of stat() */
+		.home_dev = (uint64_t)major(pids->st_dev) << 20 | minor(pids->st_dev),
+		.home_ino = pids->st_ino,
+	};
+	int ret = pids->st_ino ? bpf_map_update_elem(d->map_fd, &zero, &empty, BPF_ANY) : -ENOENT;
+
+	fd_close(&d->map_fd);
+	return ret;
 }
 
 static uint64_t turn_load(const struct denial_slot *slot)
@@ -160,6 +172,7 @@ void denial_close(struct denial *d)
 		return;
 	if (d->ring)
 		munmap((void *)(uintptr_t)d->ring, sizeof(*d->ring));
+	fd_close(&d->map_fd);
 	fd_close(&d->link_fd);
 	free(d);
 }

@@ -3,10 +3,10 @@
  * eBPF program on the kernel's signal_generate writes the refused call into a page, and the broker
  * reads that page when it reaps a device, by memory alone: it has dropped bpf(2) by then.
  *
- * struct denial holds ONE descriptor (CLOEXEC), which keeps the program attached, and one read-only
- * mapping of a page. Nothing may close that descriptor for as long as records are wanted. Its
- * records are those of one uid, given as the initial user namespace numbers it, and name processes
- * as the opener's pid namespace numbers them.
+ * From denial_home() on struct denial holds ONE descriptor (CLOEXEC), which keeps the program
+ * attached, and one read-only mapping of a page. Nothing may close that descriptor for as long as
+ * records are wanted. Its records are those of one uid, given as the initial user namespace numbers
+ * it, in one pid namespace, and name processes as that namespace numbers them.
  */
 #ifndef AIRLOCK_SECCOMP_DENIAL_H
 #define AIRLOCK_SECCOMP_DENIAL_H
@@ -15,9 +15,10 @@
 #include <sys/types.h>
 
 struct denial;
+struct stat;
 
 struct denial_record {
-	pid_t tgid; /* process and thread as the opener sees them */
+	pid_t tgid; /* process and thread as they see themselves */
 	pid_t tid;
 	int nr;		  /* the refused call's number under `arch` */
 	uint32_t arch;	  /* AUDIT_ARCH_ of linux/audit.h */
@@ -25,12 +26,16 @@ struct denial_record {
 };
 
 /*
- * Loads and attaches; needs CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), at set-up only. Allocates a
- * few MB while it runs and gives them back. -EPERM: not privileged; -EOPNOTSUPP: the kernel lacks
- * eBPF, BTF or the tracepoint; -ENOMEM and -EMFILE as usual. On an error *out is NULL, and deaths
- * stay unnamed.
+ * Loads and attaches; needs CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), at set-up only. -EPERM: not
+ * privileged; -EOPNOTSUPP: the kernel lacks eBPF or the tracepoint; -ENOMEM and -EMFILE as usual.
+ * On an error *out is NULL, and deaths stay unnamed.
  */
 int denial_open(uid_t uid, struct denial **out);
+
+/* Names the pid namespace, once: pids is what stat() says of a process's /proc/PID/ns/pid. Nothing
+ * is recorded before. Needs what denial_open() does. 0, -ENOENT: pids is all 0, -errno: then
+ * nothing ever will be. */
+int denial_home(struct denial *d, const struct stat *pids);
 
 /* The newest record of the process: 0, or -ENOENT. No system call, any thread. `d` may be NULL:
  * -ENOENT. */

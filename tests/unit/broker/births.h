@@ -64,8 +64,11 @@ int spawner_spawn(struct spawner *spawner, int channel, uint32_t *serial)
 	*serial = ++births;
 	born[births].channel = fcntl(channel, F_DUPFD_CLOEXEC, 3);
 	born[births].reaped = false;
-	news_post((struct spawner_news){
-		.type = SPAWNER_BORN, .serial = births, .pid = 1000 + (pid_t)births, .pidfd = -1 });
+	news_post((struct spawner_news){ .type = SPAWNER_BORN,
+					 .serial = births,
+					 .pid = 1000 + (pid_t)births,
+					 .inner = 1 + (pid_t)births,
+					 .pidfd = -1 });
 	return 0;
 }
 

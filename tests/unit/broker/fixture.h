@@ -41,7 +41,7 @@ struct fixture {
 
 struct born {
 	uint32_t serial;
-	pid_t pid;
+	pid_t pid, inner; /* its number here, and in its own namespace */
 	int pidfd;
 	int channel;	/* the test's end */
 	uint64_t inode; /* of the device's end */
@@ -132,6 +132,7 @@ static inline struct born fixture_order(struct fixture *f)
 	assert_int_equal(news.type, SPAWNER_BORN);
 	assert_int_equal(news.serial, born.serial);
 	born.pid = news.pid;
+	born.inner = news.inner;
 	born.pidfd = news.pidfd;
 	born.channel = ends[0];
 	born.inode = st.st_ino;

@@ -1,5 +1,7 @@
 /* crew: one serves, one waits, the dead are replaced after a pause, and whose end is whose fault.
  */
+#include <signal.h>
+
 #include "broker/crew.h"
 #include "tests/unit/broker/births.h"
 
@@ -7,6 +9,21 @@ static struct crew crew;
 static struct {
 	unsigned reaped, orderly, hopeless, orphaned, seen, gone;
 } heard;
+
+/* The replaced tracepoint: one process made a call that is not allowed. */
+static const pid_t offender = 2; /* in its own namespace; the first is its spawner */
+
+int denial_find(const struct denial *d, pid_t tgid, struct denial_record *out)
+{
+	(void)d;
+	*out = (struct denial_record){ .tgid = offender, .nr = 7 };
+	return tgid == offender ? 0 : -ENOENT;
+}
+
+const char *denial_syscall_name(int nr)
+{
+	return nr == 7 ? "a call" : "?";
+}
 
 static void on_reaped(void *arg, struct device *device, bool orderly)
 {
@@ -160,6 +177,19 @@ static void test_seen(void **state)
 	assert_int_equal(heard.seen, 1);
 }
 
+/* The tracepoint knows the dead by the numbers that they have in their own namespace. */
+static void test_denied_calls_are_named(void **state)
+{
+	(void)state;
+	ready(1);
+	dies(1, SIGSYS);
+	assert_string_equal(crew.last_exit, "killed by SIGSYS: a call (call 7) is not allowed");
+	turns(150);
+	ready(2);
+	dies(2, SIGSYS);
+	assert_string_equal(crew.last_exit, "killed by SIGSYS: an unnamed call is not allowed");
+}
+
 static void test_replaced(void **state)
 {
 	(void)state;
@@ -222,9 +252,17 @@ static void test_orphaned(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_one_waits), CASE(test_early_deaths_pause), CASE(test_hopeless),
-		CASE(test_seen),      CASE(test_replaced),	     CASE(test_closed),
-		CASE(test_no_place),  CASE(test_orphaned),
+		CASE(test_one_waits),
+		CASE(test_early_deaths_pause),
+		CASE(test_hopeless),
+		CASE(test_seen),
+		CASE(test_replaced),
+		CASE(test_closed),
+		CASE(test_denied_calls_are_named),
+		CASE(test_replaced),
+		CASE(test_closed),
+		CASE(test_no_place),
+		CASE(test_orphaned),
 	};
 
 	return cmocka_run_group_tests_name("crew", tests, NULL, NULL);

@@ -120,7 +120,7 @@ static int begin(void **state)
 		.pidfd = -1, .connection = -1, .pairs = PAIRS, .loop = &loop, .owner = &owner
 	};
 	device_begin(&device, ends[0]);
-	device_born(&device, child, fcntl(body, F_DUPFD_CLOEXEC, 3));
+	device_born(&device, child, 2, fcntl(body, F_DUPFD_CLOEXEC, 3));
 	return 0;
 }
 
@@ -636,7 +636,7 @@ static void test_born_after_death(void **state)
 	device.pid = 0;
 	device_kill(&device, "for the test");
 	assert_int_equal(waitpid(child, NULL, WNOHANG), 0);
-	device_born(&device, child, fcntl(body, F_DUPFD_CLOEXEC, 3));
+	device_born(&device, child, 2, fcntl(body, F_DUPFD_CLOEXEC, 3));
 	assert_true(killed());
 }
 

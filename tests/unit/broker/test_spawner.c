@@ -180,6 +180,87 @@ static pid_t parent_of(pid_t pid)
 	return parent;
 }
 
+/* What it takes to know a device in the records of its own pid namespace. */
+static void test_numbers_within(void **state)
+{
+	char path[64], line[256];
+	int outer = 0, inner = 0;
+	struct fixture f;
+	struct born born;
+	struct stat pids;
+	FILE *status;
+
+	(void)state;
+	need_root();
+	fixture_start(&f);
+	born = fixture_device(&f);
+	snprintf(path, sizeof(path), "/proc/%d/status", born.pid);
+	status = fopen(path, "r");
+	assert_non_null(status);
+	while (fgets(line, sizeof(line), status))
+		sscanf(line, "NSpid: %d %d", &outer, &inner);
+	fclose(status);
+	assert_int_equal(born.pid, outer);
+	assert_int_equal(born.inner, inner);
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", born.pid);
+	assert_int_equal(stat(path, &pids), 0);
+	assert_int_equal(spawner_pids(f.spawner)->st_dev, pids.st_dev);
+	assert_int_equal(spawner_pids(f.spawner)->st_ino, pids.st_ino);
+	fixture_forget(&born);
+	fixture_stop(&f);
+}
+
+/* The spawner's end of the socket. */
+static int orders_of(pid_t spawner)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, spawner, 0);
+	int orders = (int)syscall(SYS_pidfd_getfd, pidfd, JAIL_ORDERS, 0);
+
+	assert_true(orders >= 0);
+	close(pidfd);
+	return orders;
+}
+
+static void test_false_news(void **state)
+{
+	static const struct {
+		struct news news;
+		size_t size;
+		bool pidfd;
+		int answer;
+	} rows[] = {
+		{ { .type = NEWS_BORN, .a = 2 }, sizeof(struct news), true, 1 },
+		{ { .type = NEWS_BORN, .a = 0 }, sizeof(struct news), true, -EPROTO },
+		{ { .type = NEWS_BORN, .a = -2 }, sizeof(struct news), true, -EPROTO },
+		{ { .type = NEWS_BORN, .a = 2 }, sizeof(struct news), false, -EPROTO },
+		{ { .type = NEWS_BORN, .a = 2 }, sizeof(struct news) - 1, true, -EPROTO },
+		{ { .type = NEWS_SEEN }, sizeof(struct news), false, -EPROTO },
+		{ { .type = NEWS_SEEN + 1 }, sizeof(struct news), false, -EPROTO },
+		{ { .type = NEWS_UP }, sizeof(struct news), false, -EPROTO },
+	};
+	struct fixture f;
+	struct born born;
+	int orders;
+
+	(void)state;
+	need_root();
+	fixture_start(&f);
+	born = fixture_device(&f);
+	orders = orders_of(parent_of(born.pid));
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct spawner_news news;
+
+		assert_int_equal(
+			fd_send(orders, &rows[i].news, rows[i].size, &born.pidfd, rows[i].pidfd),
+			rows[i].size);
+		assert_int_equal(spawner_next(f.spawner, &news), rows[i].answer);
+		fd_close(&news.pidfd);
+	}
+	close(orders);
+	fixture_forget(&born);
+	fixture_stop(&f);
+}
+
 static void test_spawner_is_killed(void **state)
 {
 	struct spawner_news news;
@@ -413,6 +494,8 @@ int main(void)
 		cmocka_unit_test(test_not_a_program),
 		cmocka_unit_test(test_more_than_there_is_room_for),
 		cmocka_unit_test(test_broker_dies),
+		cmocka_unit_test(test_numbers_within),
+		cmocka_unit_test(test_false_news),
 		cmocka_unit_test(test_spawner_is_killed),
 		cmocka_unit_test(test_figures_of_a_device),
 		cmocka_unit_test(test_figures_of_a_transport),

@@ -1,5 +1,5 @@
-/* denial: a process that a filter kills is found with the call that it made; other uids' and other
- * signals are not. */
+/* denial: a process that a filter kills is found with the call that it made; those of other uids
+ * and pid namespaces, and other signals, are not. */
 #include "seccomp/denial.h"
 #include "lib/util.h"
 
@@ -10,6 +10,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -31,10 +33,22 @@
 static struct denial *denials;
 static pid_t *offender_tid; /* shared with the children */
 
+/* Names the pid namespace of a process. */
+static int home_of(struct denial *d, pid_t pid)
+{
+	struct stat pids;
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/pid", pid);
+	return stat(path, &pids) ? -errno : denial_home(d, &pids);
+}
+
 static int setup(void **state)
 {
 	int ret = denial_open(WATCHED, &denials);
 
+	if (!ret)
+		ret = home_of(denials, getpid());
 	(void)state;
 	offender_tid = mmap(NULL, sizeof(pid_t), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
 			    -1, 0);
@@ -102,8 +116,8 @@ static void sigsys_by_hand(void)
 	raise(SIGSYS);
 }
 
-/* Runs `act` as `uid` in a child that SIGSYS must end; its pid, reaped. */
-static pid_t offend(uid_t uid, void (*act)(void))
+/* Runs `act` as `uid` in a child; its pid, reaped, or -1 where SIGSYS did not end it. */
+static pid_t offends(uid_t uid, void (*act)(void))
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -114,8 +128,28 @@ static pid_t offend(uid_t uid, void (*act)(void))
 		act();
 		_exit(97);
 	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+	if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || WTERMSIG(status) != SIGSYS)
+		return -1;
+	return pid;
+}
+
+static pid_t offend(uid_t uid, void (*act)(void))
+{
+	pid_t pid = offends(uid, act);
+
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* Pid 1 of a namespace of its own, whose pid 2 offends when a byte comes. */
+static pid_t apart(const int go[2])
+{
+	pid_t pid = (pid_t)syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, 0, 0, 0, 0);
+	char byte;
+
+	if (pid == 0)
+		_exit(read(go[0], &byte, 1) == 1 && offends(WATCHED, refused_here) == 2 ? 0 : 1);
+	assert_true(pid > 0);
 	return pid;
 }
 
@@ -164,6 +198,58 @@ static void test_notes_no_others(void **state)
 	assert_int_equal(denial_find(denials, getpid(), &record), -ENOENT);
 }
 
+static void test_notes_nothing_before_it_has_a_home(void **state)
+{
+	const struct stat none = { 0 };
+	struct denial_record record;
+	struct denial *mine;
+
+	(void)state;
+	need_root();
+	assert_int_equal(denial_open(WATCHED, &mine), 0);
+	assert_int_equal(denial_find(mine, offend(WATCHED, refused_here), &record), -ENOENT);
+	assert_int_equal(home_of(mine, getpid()), 0);
+	assert_int_equal(denial_find(mine, offend(WATCHED, refused_here), &record), 0);
+	denial_close(mine);
+	assert_int_equal(denial_open(WATCHED, &mine), 0);
+	assert_int_equal(denial_home(mine, &none), -ENOENT);
+	assert_int_equal(denial_find(mine, offend(WATCHED, refused_here), &record), -ENOENT);
+	denial_close(mine);
+}
+
+/* One looks into the namespace and knows its processes by their numbers there, and no others; the
+ * other looks at this one, and a process of a namespace below is not in it. */
+static void test_notes_one_namespace(void **state)
+{
+	struct denial_record record;
+	struct denial *inside, *outside;
+	int go[2], status;
+	pid_t pid;
+
+	(void)state;
+	need_root();
+	assert_int_equal(denial_open(WATCHED, &inside), 0);
+	assert_int_equal(denial_open(WATCHED, &outside), 0);
+	assert_int_equal(pipe(go), 0);
+	pid = apart(go);
+	assert_int_equal(home_of(inside, pid), 0);
+	assert_int_equal(home_of(outside, getpid()), 0);
+	assert_int_equal(write(go[1], "", 1), 1);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(denial_find(inside, 2, &record), 0);
+	assert_int_equal(record.tid, 2);
+	assert_int_equal(record.nr, SYS_getppid);
+	assert_int_equal(denial_find(outside, 2, &record), -ENOENT);
+	for (pid_t after = pid; after < pid + 4096; after++) /* its number here is one of these */
+		assert_int_equal(denial_find(outside, after, &record), -ENOENT);
+	assert_int_equal(denial_find(inside, offend(WATCHED, refused_here), &record), -ENOENT);
+	denial_close(inside);
+	denial_close(outside);
+	close(go[0]);
+	close(go[1]);
+}
+
 static void test_keeps_the_newest_64(void **state)
 {
 	struct denial_record record;
@@ -200,6 +286,7 @@ static void test_holds_one_descriptor(void **state)
 	(void)state;
 	need_root();
 	assert_int_equal(denial_open(WATCHED, &mine), 0);
+	assert_int_equal(home_of(mine, getpid()), 0);
 	assert_int_equal(fds_open(), before + 1);
 	denial_close(mine);
 	assert_int_equal(fds_open(), before);
@@ -261,6 +348,8 @@ int main(void)
 		cmocka_unit_test(test_names_the_call),
 		cmocka_unit_test(test_names_the_thread),
 		cmocka_unit_test(test_notes_no_others),
+		cmocka_unit_test(test_notes_nothing_before_it_has_a_home),
+		cmocka_unit_test(test_notes_one_namespace),
 		cmocka_unit_test(test_keeps_the_newest_64),
 		cmocka_unit_test(test_holds_one_descriptor),
 		cmocka_unit_test(test_without_privilege),
