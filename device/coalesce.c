@@ -14,7 +14,13 @@
 #include "lib/tap.h"
 #include "lib/util.h"
 
-#define MISSES_MAX 16 /* in a row, and the rest of a turn is not tried */
+#define MISSES_MAX  16 /* in a row, and the rest of a turn is not tried */
+#define MISSES_NEXT 4  /* and of the next turn no more than so many */
+
+void coalesce_turn(struct coalesce *c)
+{
+	c->misses = c->misses < MISSES_MAX ? 0 : MISSES_MAX - MISSES_NEXT;
+}
 
 bool coalesce_hopeful(const struct coalesce *c)
 {

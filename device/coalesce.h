@@ -25,13 +25,15 @@ struct coalesce {
 	uint8_t ending;		    /* of the last one */
 	bool closed;		    /* nothing can follow it */
 	bool sound;		    /* the first frame's checksums were looked at */
-	unsigned int misses;	    /* frames in a row of this turn that joined nothing */
+	unsigned int misses;	    /* frames in a row that joined nothing, in this turn */
 	unsigned int slots;	    /* of the ring, that the chains take up */
 	struct {
 		uint16_t head, slots;
 	} chains[COALESCE_FRAMES];
 };
 
+/* A turn of the ring begins. */
+void coalesce_turn(struct coalesce *c);
 /* Is it worth trying? Not where nothing may be joined, nor in the rest of a turn whose frames are
  * each of another flow. Never changes while frames wait. */
 bool coalesce_hopeful(const struct coalesce *c);

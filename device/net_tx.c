@@ -129,7 +129,7 @@ int net_tx_run(struct pair *p)
 		return 0;
 	ring_disarm(&q->ring);
 	q->ring.work = 0;
-	p->coalesce.misses = 0;
+	coalesce_turn(&p->coalesce);
 	while (n < TX_BUDGET && q->ring.work < PAIR_WORK) {
 		rc = coalesce_hopeful(&p->coalesce) ? coalesce_one(p) : tx_one(p);
 		if (rc < 0 || (!rc && (p->watched || !ring_arm(&q->ring))))

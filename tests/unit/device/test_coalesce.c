@@ -354,7 +354,8 @@ static void nothing_waits_for_the_next_turn(void **state)
 	stage_close();
 }
 
-/* Frames of many flows cost a turn's first few a look; the next turn looks again. */
+/* Frames of many flows cost a turn's first few a look, those of the next turn's first even fewer;
+ * but once two have joined, a turn is looked at as any other. */
 static void a_turn_gives_up_where_nothing_joins(void **state)
 {
 	struct gso_flow f = gso_flow(false, false, 100), other = gso_flow(false, true, 100);
@@ -372,8 +373,21 @@ static void a_turn_gives_up_where_nothing_joins(void **state)
 		send_flow(n, &f, 0);
 	run();
 	assert_int_equal(60 + 1, writes);
+	for (; n < 100; n++, gso_advance(&f)) /* the first sixteen tell */
+		send_flow(n, n & 1 ? &f : &other, 0);
+	run();
+	for (; n < 106; n++, gso_advance(&f)) /* four of another turn */
+		send_flow(n, n & 1 ? &f : &other, 0);
+	for (; n < 116; n++, gso_advance(&f))
+		send_flow(n, &f, 0);
+	run();
+	assert_int_equal(61 + 20 + 16, writes);
+	for (; n < 126; n++, gso_advance(&f))
+		send_flow(n, &f, 0);
+	run();
+	assert_int_equal(97 + 1, writes);
 	expect_the_same();
-	expect_used(0, 80);
+	expect_used(0, 126);
 	stage_close();
 }
 
