@@ -787,13 +787,8 @@ static void frames_of_one_connection_never_reach_the_next(void **state)
 		/* A ring without buffers: what the host sends now waits in the TAP's queue. */
 		rig_connect(&rig, &guest.peer);
 		assert_ok(guest_negotiate(&guest, &(struct guest_options){ 0 }));
-		assert_ok(guest_make_rings(&guest));
-		assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-		assert_ok(guest_share_memory(&guest));
-		for (unsigned i = 0; i < 2; i++) {
-			assert_ok(guest_ring_configure(&guest, i, 0));
-			assert_ok(guest_ring_enable(&guest, i, true));
-		}
+		assert_ok(guest_set_up(&guest));
+		assert_ok(guest_start_rings(&guest, 0));
 		for (uint32_t n = 0; n < 100; n++) {
 			frame_pattern(frame, 100, n);
 			wire_send(&rig.wire, NULL, frame, 100);

@@ -28,7 +28,6 @@
 #define GPA   UINT64_C(0x4000000000)
 #define UVA   UINT64_C(0x7d0000000000)
 #define EXTRA (BIT(VU_P_LOG_SHMFD) | BIT(VU_P_BACKEND_REQ) | BIT(VU_P_DEVICE_STATE))
-#define ALL   (GUEST_PROTOCOL_BITS | EXTRA)
 
 static struct rig rig;
 static struct guest guest;
@@ -294,19 +293,14 @@ static void reach(enum place place)
 	uint32_t base;
 
 	rig_connect(&rig, &guest.peer);
-	assert_ok(guest_negotiate(
-		&guest,
-		&(struct guest_options){ .ring_size = 64, .order = GUEST_TESTPMD, .slots = true }));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, ALL));
+	assert_ok(guest_negotiate(&guest, &(struct guest_options){ .ring_size = 64,
+								   .order = GUEST_TESTPMD,
+								   .slots = true,
+								   .protocol = EXTRA }));
 	if (place == STATE)
 		return;
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, 0));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(guest_set_up(&guest));
+	assert_ok(guest_start_rings(&guest, 0));
 	guest_refill(&guest, 0);
 	rig_exchange(&rig, &guest, 0);
 	if (place == KICK)
@@ -403,11 +397,7 @@ static int ensure_rig(void **state)
 {
 	(void)state;
 	guest_blank(&guest);
-	if (!rig.dir[0] || !program_running(&rig.broker)) {
-		rig_abandon(&rig);
-		rig_start(&rig, (const char *[]){ NULL });
-	}
-	wire_drain(&rig.wire);
+	rig_ensure(&rig, (const char *[]){ NULL });
 	return 0;
 }
 

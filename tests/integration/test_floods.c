@@ -23,8 +23,7 @@ static uint8_t frame[64];
 static int ensure_rig(void **state)
 {
 	(void)state;
-	if (!rig.dir[0])
-		rig_start(&rig, (const char *[]){ NULL });
+	rig_ensure(&rig, (const char *[]){ NULL });
 	return 0;
 }
 

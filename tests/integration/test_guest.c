@@ -307,13 +307,8 @@ static void open_guest(uint64_t features)
 								   .order = GUEST_TESTPMD,
 								   .regions = 1,
 								   .region_bytes = BYTES }));
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, 0));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(guest_set_up(&guest));
+	assert_ok(guest_start_rings(&guest, 0));
 	rig_transmit(&rig, &guest, 0, 64, 1, 3);
 	assert_ok(guest_flush(&guest, 0, 1000));
 }
@@ -405,11 +400,7 @@ static int ensure_rig(void **state)
 {
 	(void)state;
 	guest_blank(&guest);
-	if (!rig.dir[0] || !program_running(&rig.broker)) {
-		rig_abandon(&rig);
-		rig_start(&rig, (const char *[]){ NULL });
-	}
-	wire_drain(&rig.wire);
+	rig_ensure(&rig, (const char *[]){ NULL });
 	return 0;
 }
 

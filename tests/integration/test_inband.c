@@ -63,22 +63,14 @@ static void ring_start(unsigned index, uint32_t base)
 
 static void open_without_descriptors(uint64_t features)
 {
-	const struct guest_options options = { .features = features,
-					       .slots_per_ring = 100,
-					       .polling = true };
-	int pair[2];
+	const struct guest_options options = {
+		.features = features, .protocol = EXTRA, .slots_per_ring = 100, .polling = true
+	};
 
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, &options));
-	assert_ok(
-		peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL_BITS | EXTRA));
-	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-	assert_ok(peer_tell(&guest.peer, VU_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1));
-	close(pair[0]);
-	channel = pair[1];
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
+	assert_ok(peer_open_channel(&guest.peer, &channel));
+	assert_ok(guest_set_up(&guest));
 	guest_refill(&guest, 0);
 	for (unsigned i = 0; i < 2; i++)
 		ring_start(i, guest.options.base);

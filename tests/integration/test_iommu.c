@@ -47,15 +47,10 @@ static void open_guest(const struct guest_options *options)
 {
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, options));
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
+	assert_ok(guest_set_up(&guest));
 	assert_ok(iommu_start(&iommu, &guest));
 	answering = true;
-	for (unsigned ring = 0; ring < 2; ring++) {
-		assert_ok(guest_ring_configure(&guest, ring, guest.options.base));
-		assert_ok(guest_ring_enable(&guest, ring, true));
-	}
+	assert_ok(guest_start_rings(&guest, guest.options.base));
 	guest_refill(&guest, 0);
 }
 

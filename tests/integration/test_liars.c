@@ -63,12 +63,7 @@ static void set_up_until_memory(uint64_t features)
 static void start_rings(void)
 {
 	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(
-			&guest, i,
-			guest.queue[i].ring.format == &guest_packed ? GUEST_PACKED_BASE : 0));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(guest_start_rings(&guest, guest.options.base));
 	guest_refill(&guest, 0);
 }
 
@@ -477,13 +472,10 @@ static void every_slot_and_not_one_more(void **state)
 static void ensure_broker(bool sealed)
 {
 	guest_blank(&guest);
-	if (rig.dir[0] && program_running(&rig.broker) && sealed == sealed_only) {
-		wire_drain(&rig.wire);
-		return;
-	}
-	rig_abandon(&rig);
+	if (sealed != sealed_only)
+		rig_abandon(&rig);
 	sealed_only = sealed;
-	rig_start(&rig, (const char *[]){ sealed ? "--require-sealed" : NULL, NULL });
+	rig_ensure(&rig, (const char *[]){ sealed ? "--require-sealed" : NULL, NULL });
 }
 
 static int any_memory(void **state)

@@ -98,9 +98,7 @@ static void old_front_end_never_enables(void **state)
 	assert_ok(guest_negotiate(&guest, &options));
 	guest.peer.protocol = 0;
 	guest.peer.features &= ~BIT(VU_F_PROTOCOL_FEATURES);
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
+	assert_ok(guest_set_up(&guest));
 	assert_ok(guest_ring_configure(&guest, RX, guest.options.base));
 	assert_ok(guest_ring_configure(&guest, TX, guest.options.base));
 	guest_refill(&guest, 0);
@@ -253,9 +251,7 @@ static void ring_never_enabled_stays_silent(void **state)
 	(void)state;
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, &options));
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
+	assert_ok(guest_set_up(&guest));
 	assert_ok(guest_ring_configure(&guest, RX, guest.options.base));
 	assert_ok(guest_ring_configure(&guest, TX, guest.options.base));
 	guest_refill(&guest, 0);

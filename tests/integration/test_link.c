@@ -97,24 +97,13 @@ static void assert_config(unsigned status, uint16_t mtu)
 
 static void open_with_channel(uint64_t features)
 {
-	struct guest_options options = { .features = features };
-	int pair[2];
+	struct guest_options options = { .features = features, .protocol = EXTRA };
 
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, &options));
-	assert_ok(
-		peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL_BITS | EXTRA));
-	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair));
-	assert_ok(peer_tell(&guest.peer, VU_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1));
-	close(pair[0]);
-	channel = pair[1];
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, 0));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(peer_open_channel(&guest.peer, &channel));
+	assert_ok(guest_set_up(&guest));
+	assert_ok(guest_start_rings(&guest, 0));
 	guest_refill(&guest, 0);
 }
 

@@ -49,43 +49,17 @@ static int end(void **state)
 	return 0;
 }
 
-static void rings_start(const uint32_t base[2])
-{
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, base[i]));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
-}
-
 static void open_without_buffers(uint64_t features)
 {
-	const struct guest_options options = { .features = features, .rx_buffer = 512 };
+	const struct guest_options options = { .features = features,
+					       .protocol = EXTRA,
+					       .rx_buffer = 512 };
 
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, &options));
-	assert_ok(
-		peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL_BITS | EXTRA));
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	rings_start((uint32_t[]){ guest.options.base, guest.options.base });
+	assert_ok(guest_set_up(&guest));
+	assert_ok(guest_start_rings(&guest, guest.options.base));
 	guest.queue[RX].hold = true;
-}
-
-static void post_buffers(unsigned n)
-{
-	struct guest_queue *q = &guest.queue[RX];
-
-	for (uint32_t slot = 0; slot < q->slots && n; slot++) {
-		struct guest_piece p = { q->slot[slot], q->slot_bytes, true };
-
-		if (q->busy[slot])
-			continue;
-		assert_ok(guest_ring_post(&q->ring, &p, 1, false, slot));
-		q->busy[slot] = true;
-		n--;
-	}
-	guest_ring_kick(&q->ring);
 }
 
 /* ---- the state ---- */
@@ -152,7 +126,11 @@ static void move(void)
 	assert_ok(peer_negotiate(&guest.peer, features, GUEST_PROTOCOL_BITS | EXTRA));
 	state_load(len); /* before SET_FEATURES, as QEMU does */
 	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, features));
-	rings_start(base);
+	assert_ok(guest_share_memory(&guest));
+	for (unsigned i = 0; i < 2; i++) {
+		assert_ok(guest_ring_configure(&guest, i, base[i]));
+		assert_ok(guest_ring_enable(&guest, i, true));
+	}
 	if (control.guest)
 		assert_ok(control_configure(&control, control_base));
 }
@@ -163,7 +141,7 @@ static void goes_on_in_another_process(void **state)
 
 	open_without_buffers((uint64_t)(uintptr_t)*state | MERGE | EVENT);
 	for (uint32_t round = 0; round < 6; round++) {
-		post_buffers(3);
+		assert_ok(guest_post_buffers(&guest, 0, 3));
 		frame_pattern(frame, 4000, round); /* 4012 bytes: eight buffers */
 		assert_ok(wire_send(&rig.wire, NULL, frame, 4000));
 		for (unsigned n = 0; n < 31 + round; n++, sent++) {
@@ -176,7 +154,7 @@ static void goes_on_in_another_process(void **state)
 			frame_pattern(frame, 64 + sent % 900, sent);
 			assert_ok(guest_send(&guest, 0, NULL, frame, 64 + sent % 900));
 		}
-		post_buffers(5);
+		assert_ok(guest_post_buffers(&guest, 0, 5));
 		assert_int_equal(4000,
 				 guest_receive(&guest, 0, NULL, received, sizeof(received), 2000));
 		assert_true(frame_intact(received, 4000, round));
@@ -382,15 +360,13 @@ static void log_is_exact(void **state)
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(
 		&guest, &(struct guest_options){ .features = features,
+						 .protocol = EXTRA,
 						 .rx_buffer = features & MERGE ? 1000 : 0 }));
-	assert_ok(
-		peer_tell_u64(&guest.peer, VU_SET_PROTOCOL_FEATURES, GUEST_PROTOCOL_BITS | EXTRA));
-	assert_ok(guest_make_rings(&guest));
+	assert_ok(guest_set_up(&guest));
 	for (uint32_t i = 0; i < guest.queue[RX].slots; i++)
 		memset(guest_at(&guest.memory, guest.queue[RX].slot[i], guest.queue[RX].slot_bytes),
 		       0xa5, guest.queue[RX].slot_bytes);
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	rings_start((uint32_t[]){ guest.options.base, guest.options.base });
+	assert_ok(guest_start_rings(&guest, guest.options.base));
 	guest_refill(&guest, 0);
 	log_give();
 	rig_exchange(&rig, &guest, 0);

@@ -554,10 +554,7 @@ static int ensure_rig(void **state)
 {
 	(void)state;
 	guest_blank(&guest);
-	if (!rig.dir[0] || !program_running(&rig.broker)) {
-		rig_abandon(&rig);
-		rig_start(&rig, (const char *[]){ NULL });
-	}
+	rig_ensure(&rig, (const char *[]){ NULL });
 	return 0;
 }
 

@@ -109,14 +109,9 @@ static void open_kind(const struct kind *kind)
 {
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, &kind->options));
-	assert_ok(guest_make_rings(&guest));
+	assert_ok(guest_set_up(&guest));
 	cut(&guest, kind);
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, guest.options.base));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(guest_start_rings(&guest, guest.options.base));
 	guest_refill(&guest, 0);
 }
 
@@ -290,31 +285,9 @@ static void open_without_buffers(struct guest_options *options)
 {
 	rig_connect(&rig, &guest.peer);
 	assert_ok(guest_negotiate(&guest, options));
-	assert_ok(guest_make_rings(&guest));
-	assert_ok(peer_tell_u64(&guest.peer, VU_SET_FEATURES, guest.peer.features));
-	assert_ok(guest_share_memory(&guest));
-	for (unsigned i = 0; i < 2; i++) {
-		assert_ok(guest_ring_configure(&guest, i, 0));
-		assert_ok(guest_ring_enable(&guest, i, true));
-	}
+	assert_ok(guest_set_up(&guest));
+	assert_ok(guest_start_rings(&guest, 0));
 	guest.queue[0].hold = true;
-}
-
-/* Posts n receive buffers of the first that are free. */
-static void post_buffers(unsigned n)
-{
-	struct guest_queue *q = &guest.queue[0];
-
-	for (uint32_t slot = 0; slot < q->slots && n; slot++) {
-		struct guest_piece p = { q->slot[slot], q->slot_bytes, true };
-
-		if (q->busy[slot])
-			continue;
-		assert_ok(guest_ring_post(&q->ring, &p, 1, false, slot));
-		q->busy[slot] = true;
-		n--;
-	}
-	guest_ring_kick(&q->ring);
 }
 
 static void merged_frame_waits_for_its_last_buffer(void **state)
@@ -332,14 +305,14 @@ static void merged_frame_waits_for_its_last_buffer(void **state)
 		assert_int_equal(-ETIMEDOUT,
 				 guest_receive(&guest, 0, &hdr, received, sizeof(received), 30));
 		assert_int_equal(0, guest_split_raw(&guest.queue[0].ring).used->idx);
-		post_buffers(1);
+		assert_ok(guest_post_buffers(&guest, 0, 1));
 	}
 	assert_int_equal(4000, guest_receive(&guest, 0, &hdr, received, sizeof(received), 1000));
 	assert_int_equal(8, hdr.num_buffers);
 	assert_true(frame_intact(received, 4000, 1));
 	assert_int_equal(-ETIMEDOUT,
 			 guest_receive(&guest, 0, &hdr, received, sizeof(received), 30));
-	post_buffers(1);
+	assert_ok(guest_post_buffers(&guest, 0, 1));
 	assert_int_equal(60, guest_receive(&guest, 0, &hdr, received, sizeof(received), 1000));
 	assert_true(frame_intact(received, 60, 2));
 	rig_close(&rig, &guest);
@@ -352,14 +325,14 @@ static void held_frame_survives_a_restart(void **state)
 	(void)state;
 	rig_start(&rig, (const char *[]){ "--mtu=9000", NULL });
 	open_without_buffers(&(struct guest_options){ .features = MERGE, .rx_buffer = 512 });
-	post_buffers(3);
+	assert_ok(guest_post_buffers(&guest, 0, 3));
 	frame_pattern(frame, 4000, 1);
 	assert_ok(wire_send(&rig.wire, NULL, frame, 4000));
 	rig_sleep(50);
 	restart(0);
 	assert_int_equal(-ETIMEDOUT,
 			 guest_receive(&guest, 0, NULL, received, sizeof(received), 30));
-	post_buffers(5);
+	assert_ok(guest_post_buffers(&guest, 0, 5));
 	assert_int_equal(4000, guest_receive(&guest, 0, NULL, received, sizeof(received), 1000));
 	assert_true(frame_intact(received, 4000, 1));
 	rig_close(&rig, &guest);

@@ -6,6 +6,7 @@
 #include "tests/support/guest.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "lib/clock.h"
@@ -69,7 +70,7 @@ int guest_negotiate(struct guest *g, const struct guest_options *options)
 	if (features >> NET_F_HASH & 1)
 		g->header = sizeof(struct virtio_net_hdr_v1_hash);
 	return peer_negotiate(&g->peer, features,
-			      (GUEST_PROTOCOL_BITS & ~options->no_protocol) |
+			      (GUEST_PROTOCOL_BITS & ~options->no_protocol) | options->protocol |
 				      (options->platform ? BIT(VU_P_BACKEND_REQ) : 0));
 }
 
@@ -204,6 +205,18 @@ int guest_ring_configure(struct guest *g, unsigned index, uint32_t base)
 	return rc;
 }
 
+int guest_start_rings(struct guest *g, uint32_t base)
+{
+	int rc = 0;
+
+	for (unsigned i = 0; !rc && i < rings(g); i++) {
+		rc = guest_ring_configure(g, i, base);
+		if (!rc)
+			rc = guest_ring_enable(g, i, true);
+	}
+	return rc;
+}
+
 /* What QEMU does before it knows the guest's features. */
 static int announce_early(struct guest *g)
 {
@@ -224,6 +237,20 @@ static bool enables_last(enum guest_order order)
 	return order == GUEST_TESTPMD || order == GUEST_KICK_FIRST;
 }
 
+static int set_features(struct guest *g)
+{
+	int rc = peer_tell_u64(&g->peer, VU_SET_FEATURES, g->peer.features);
+
+	return rc ? rc : guest_share_memory(g);
+}
+
+int guest_set_up(struct guest *g)
+{
+	int rc = guest_make_rings(g);
+
+	return rc ? rc : set_features(g);
+}
+
 int guest_open(struct guest *g, const struct guest_options *options)
 {
 	int rc = guest_negotiate(g, options);
@@ -233,9 +260,7 @@ int guest_open(struct guest *g, const struct guest_options *options)
 	if (!rc && g->options.order == GUEST_QEMU)
 		rc = announce_early(g);
 	if (!rc)
-		rc = peer_tell_u64(&g->peer, VU_SET_FEATURES, g->peer.features);
-	if (!rc)
-		rc = guest_share_memory(g);
+		rc = set_features(g);
 	for (unsigned i = 0; !rc && i < rings(g); i++)
 		rc = guest_ring_configure(g, i, g->options.base);
 	for (unsigned i = 0; !rc && enables_last(g->options.order) && i < rings(g); i++)
@@ -295,14 +320,24 @@ static int post_receive(struct guest *g, unsigned index, uint32_t slot)
 	return rc;
 }
 
-void guest_refill(struct guest *g, unsigned pair)
+int guest_post_buffers(struct guest *g, unsigned pair, unsigned n)
 {
 	struct guest_queue *q = &g->queue[2 * pair];
+	int rc = 0;
 
-	for (uint32_t slot = 0; slot < q->slots; slot++)
-		if (!q->busy[slot] && post_receive(g, 2 * pair, slot))
-			break;
+	for (uint32_t slot = 0; !rc && slot < q->slots && n; slot++) {
+		if (q->busy[slot])
+			continue;
+		rc = post_receive(g, 2 * pair, slot);
+		n--;
+	}
 	guest_ring_kick(&q->ring);
+	return n && !rc ? -ENOSPC : rc;
+}
+
+void guest_refill(struct guest *g, unsigned pair)
+{
+	(void)guest_post_buffers(g, pair, UINT_MAX);
 }
 
 static int free_slot(struct guest_queue *q)

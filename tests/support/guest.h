@@ -41,7 +41,8 @@ struct guest_options {	      /* zero: the default */
 	uint16_t ring_size;   /* 256 */
 	uint64_t features;    /* beside VERSION_1 and PROTOCOL_FEATURES */
 	bool legacy;	      /* without VERSION_1: headers of 10 bytes unless MRG_RXBUF */
-	uint64_t no_protocol; /* protocol bits to leave out */
+	uint64_t protocol;    /* beside GUEST_PROTOCOL_BITS */
+	uint64_t no_protocol; /* of these to leave out */
 	enum guest_order order;
 	bool polling;  /* neither kick nor call descriptor */
 	bool platform; /* behind an IOMMU: see iommu.h */
@@ -82,6 +83,10 @@ int guest_open(struct guest *guest, const struct guest_options *options);
 int guest_negotiate(struct guest *guest, const struct guest_options *options);
 int guest_make_rings(struct guest *guest);
 int guest_share_memory(struct guest *guest);
+/* Rings, SET_FEATURES and memory, for tests that have nothing to do in between. */
+int guest_set_up(struct guest *guest);
+/* Tells of every ring, from this index on, and enables it. */
+int guest_start_rings(struct guest *guest, uint32_t base);
 int guest_ring_configure(struct guest *guest, unsigned index, uint32_t base);
 int guest_ring_enable(struct guest *guest, unsigned index, bool on);
 /* GET_VRING_BASE: stops the ring; *base is where the device stopped. */
@@ -89,8 +94,10 @@ int guest_ring_stop(struct guest *guest, unsigned index, uint32_t *base);
 /* Closes the connection and frees everything. */
 void guest_close(struct guest *guest);
 
-/* Posts every free receive buffer of a pair and kicks. */
+/* Posts every free receive buffer of a pair and kicks; or `n` of them, with -ENOSPC when there are
+ * not so many. */
 void guest_refill(struct guest *guest, unsigned pair);
+int guest_post_buffers(struct guest *guest, unsigned pair, unsigned n);
 /* Posts one frame without kicking. -ENOSPC: no free buffer or descriptor (reap and try again). */
 int guest_post(struct guest *guest, unsigned pair, const struct virtio_net_hdr *hdr,
 	       const void *frame, size_t len);

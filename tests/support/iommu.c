@@ -87,17 +87,14 @@ static void *run(void *arg)
 
 int iommu_start(struct iommu *iommu, struct guest *guest)
 {
-	int pair[2], rc;
+	int rc;
 
 	*iommu = (struct iommu){ .guest = guest, .lock = PTHREAD_MUTEX_INITIALIZER };
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
-		return -errno;
-	rc = peer_tell(&guest->peer, VU_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1);
-	fd_close(&pair[0]);
-	iommu->channel = pair[1];
+	rc = peer_open_channel(&guest->peer, &iommu->channel);
+	if (rc)
+		return rc;
 	guest->peer.lock = &iommu->lock;
-	if (!rc)
-		rc = -pthread_create(&iommu->thread, NULL, run, iommu);
+	rc = -pthread_create(&iommu->thread, NULL, run, iommu);
 	if (rc)
 		fd_close(&iommu->channel);
 	return rc;

@@ -278,6 +278,21 @@ int peer_negotiate(struct peer *peer, uint64_t features, uint64_t protocol)
 	return peer_tell(peer, VU_SET_OWNER, NULL, 0, NULL, 0);
 }
 
+int peer_open_channel(struct peer *peer, int *channel)
+{
+	int pair[2], rc;
+
+	*channel = -1;
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return -errno;
+	rc = peer_tell(peer, VU_SET_BACKEND_REQ_FD, NULL, 0, &pair[0], 1);
+	fd_close(&pair[0]);
+	*channel = fd_take(&pair[1]);
+	if (rc)
+		fd_close(channel);
+	return rc;
+}
+
 int peer_sync(struct peer *peer)
 {
 	uint64_t ignored;

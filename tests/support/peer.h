@@ -59,6 +59,9 @@ int peer_ask_u64(struct peer *peer, uint32_t request, uint64_t *value);
  * offered. virtio's features are only noted: SET_FEATURES comes when the driver is ready. */
 int peer_negotiate(struct peer *peer, uint64_t features, uint64_t protocol);
 
+/* SET_BACKEND_REQ_FD: *channel is our end, the caller's from then on; -1 on failure. */
+int peer_open_channel(struct peer *peer, int *channel);
+
 /* Waits until all that was sent has been handled (a GET_FEATURES there and back). */
 int peer_sync(struct peer *peer);
 /* True when the back-end closes the connection in time; answers on the way are thrown away. */

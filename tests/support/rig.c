@@ -190,6 +190,16 @@ void rig_start(struct rig *rig, const char *const *options)
 	rig_launch(rig, &start);
 }
 
+void rig_ensure(struct rig *rig, const char *const *options)
+{
+	if (rig->dir[0] && program_running(&rig->broker)) {
+		wire_drain(&rig->wire);
+		return;
+	}
+	rig_abandon(rig);
+	rig_start(rig, options);
+}
+
 static void remove_files(const struct rig *rig)
 {
 	static const char *const doubles[] = { "airlock-broker", "airlock-device" };

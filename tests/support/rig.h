@@ -56,6 +56,8 @@ void rig_prepare_pair(struct rig *rig, struct program_start *start, const char *
 /* Both. */
 void rig_start_pair(struct rig *rig, const char *const *options);
 void rig_start(struct rig *rig, const char *const *options);
+/* The broker that still runs, its wire drained, for a test after another; or a new one. */
+void rig_ensure(struct rig *rig, const char *const *options);
 /* SIGTERM: the broker must end with 0 and leave neither TAP nor sockets. */
 void rig_stop(struct rig *rig);
 /* After a failed test: frees without asking for anything. */
