@@ -5,7 +5,6 @@
  * connection passes frames.
  */
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -176,16 +175,6 @@ static const struct row rows[] = {
 };
 /* clang-format on */
 
-static uint64_t signals(int fd, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t n = 0;
-
-	if (poll(&p, 1, timeout_ms) == 1 && read(fd, &n, sizeof(n)) < 0)
-		n = 0;
-	return n;
-}
-
 /* The descriptors of the chain that will be posted next. */
 static void foresee(const struct guest_ring *r, uint16_t at[8], unsigned n)
 {
@@ -325,11 +314,11 @@ static void expect_break(const struct row *row)
 
 	for (int i = 0; row->ring == RX && i < 3; i++)
 		inject(77);
-	assert_int_equal(1, signals(r->err, rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(r->err, rig_patience(1000)));
 	for (int i = 0; i < 3; i++)
 		fd_signal(r->kick);
-	assert_int_equal(0, signals(r->err, 10));
-	assert_int_equal(0, signals(guest.queue[!row->ring].ring.err, 0));
+	assert_int_equal(0, guest_ring_signals(r->err, 10));
+	assert_int_equal(0, guest_ring_signals(guest.queue[!row->ring].ring.err, 0));
 	if (row->ring == RX) {
 		rig_transmit(&rig, &guest, 0, 300, 5, 20);
 		return;
@@ -354,7 +343,7 @@ static void expect_transmitted(const struct row *row)
 			rig_sleep(5);
 	assert_ok(guest_flush(&guest, 0, 1000));
 	rig_transmit(&rig, &guest, 0, 300, 5, 20);
-	assert_int_equal(0, signals(r->err, 0));
+	assert_int_equal(0, guest_ring_signals(r->err, 0));
 }
 
 /* The next received frame that was not given back empty; its number. */
@@ -393,7 +382,7 @@ static void expect_received(const struct row *row)
 			number = next_received(q);
 		assert_int_equal(n, number);
 	}
-	assert_int_equal(0, signals(q->ring.err, 0));
+	assert_int_equal(0, guest_ring_signals(q->ring.err, 0));
 }
 
 static int ensure_rig(void **state)
@@ -475,7 +464,7 @@ static void chain_of_thousands_is_dropped(void **state)
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
 	rig.wire.timeout_ms = 2000;
-	if (!signals(r->err, 0)) {
+	if (!guest_ring_signals(r->err, 0)) {
 		assert_ok(guest_flush(&guest, 0, 1000));
 		rig_transmit(&rig, &guest, 0, 300, 5, 20);
 	}
@@ -508,7 +497,7 @@ static void vanished_memory_breaks_its_rings(void **state)
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(ftruncate(guest.memory.region[0].fd, 0));
 	fd_signal(guest.queue[TX].ring.kick);
-	assert_int_equal(1, signals(guest.queue[TX].ring.err, rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(guest.queue[TX].ring.err, rig_patience(1000)));
 	assert_true(program_says(&rig.broker, "front-end: memory of ring 1 vanished",
 				 rig_patience(1000)));
 	assert_ok(peer_sync(&guest.peer));

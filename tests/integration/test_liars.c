@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -31,16 +30,6 @@
 static struct rig rig;
 static struct guest guest;
 static struct stalled stalled = { .fuse = -1, .file = -1 };
-
-static uint64_t signals(int fd, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t n = 0;
-
-	if (poll(&p, 1, timeout_ms) == 1 && read(fd, &n, sizeof(n)) < 0)
-		n = 0;
-	return n;
-}
 
 static int add_file(uint64_t gpa, uint64_t uva, uint64_t bytes, int fd)
 {
@@ -179,10 +168,10 @@ static void what_vanishes_breaks_its_ring_alone(void **state)
 	post(v, file);
 	if (v->ring == RX)
 		inject(3);
-	assert_int_equal(1, signals(q->ring.err, rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(q->ring.err, rig_patience(1000)));
 	snprintf(words, sizeof(words), "front-end: memory of ring %u vanished", v->ring);
 	assert_true(program_says(&rig.broker, words, rig_patience(1000)));
-	assert_int_equal(0, signals(guest.queue[!v->ring].ring.err, 0));
+	assert_int_equal(0, guest_ring_signals(guest.queue[!v->ring].ring.err, 0));
 	if (v->ring == RX)
 		rig_transmit(&rig, &guest, 0, 300, 5, 20);
 	else

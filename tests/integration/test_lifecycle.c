@@ -56,17 +56,6 @@ static void finish(void)
 	rig_stop(&rig);
 }
 
-/* The sum of all signals so far; waits for the first. */
-static uint64_t signals(int fd, int timeout_ms)
-{
-	struct pollfd p = { .fd = fd, .events = POLLIN };
-	uint64_t n = 0;
-
-	if (poll(&p, 1, timeout_ms) == 1 && read(fd, &n, sizeof(n)) < 0)
-		n = 0;
-	return n;
-}
-
 static void any_order_sets_up(void **state)
 {
 	const enum guest_order orders[] = { GUEST_QEMU, GUEST_TESTPMD, GUEST_KICK_LAST,
@@ -130,7 +119,7 @@ static void call_is_replaced_while_running(void **state)
 	frame_pattern(frame, 64, 1);
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
 	guest_kick(&guest, 0);
-	assert_int_equal(1, signals(old, 1000));
+	assert_int_equal(1, guest_ring_signals(old, 1000));
 	assert_ok(guest_flush(&guest, 0, 1000));
 	wire_drain(&rig.wire);
 	/* None at all: no interrupts any more, traffic all the same. */
@@ -139,7 +128,7 @@ static void call_is_replaced_while_running(void **state)
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
 	guest_kick(&guest, 0);
 	assert_int_equal(64, wire_recv(&rig.wire, NULL, received, sizeof(received)));
-	assert_int_equal(0, signals(old, 30));
+	assert_int_equal(0, guest_ring_signals(old, 30));
 	finish();
 }
 
@@ -176,13 +165,13 @@ static void broken_ring_signals_once_and_alone(void **state)
 		rig_exchange(&rig, &guest, 0);
 		break_ring(broken);
 		use_up(r, broken);
-		assert_int_equal(1, signals(r->err, 1000));
+		assert_int_equal(1, guest_ring_signals(r->err, 1000));
 		for (int i = 0; i < 20; i++) {
 			fd_signal(r->kick);
 			rig_sleep(1);
 		}
-		assert_int_equal(0, signals(r->err, 30));
-		assert_int_equal(0, signals(guest.queue[!broken].ring.err, 0));
+		assert_int_equal(0, guest_ring_signals(r->err, 30));
+		assert_int_equal(0, guest_ring_signals(guest.queue[!broken].ring.err, 0));
 		for (uint32_t i = 0; i < 50; i++) {
 			if (broken == TX)
 				rig_receive(&rig, &guest, 0, 600, i, 1);
@@ -413,7 +402,7 @@ static void removed_memory_breaks_the_ring_that_uses_it(void **state)
 	assert_ok(remove_region((size_t)i));
 	assert_ok(guest_ring_post(r, &p, 1, false, 0));
 	guest_ring_kick(r);
-	assert_int_equal(1, signals(r->err, 1000));
+	assert_int_equal(1, guest_ring_signals(r->err, 1000));
 	rig_receive(&rig, &guest, 0, 64, 1, 10);
 	finish();
 }
@@ -450,7 +439,8 @@ static void buffer_that_vanishes_half_way(void **state)
 		guest_ring_kick(&q->ring);
 		frame_pattern(frame, 1400, 1);
 		assert_ok(wire_send(&rig.wire, NULL, frame, 1400));
-		assert_int_equal(small, signals(q->ring.err, rig_patience(small ? 1000 : 50)));
+		assert_int_equal(small,
+				 guest_ring_signals(q->ring.err, rig_patience(small ? 1000 : 50)));
 		if (small)
 			assert_true(program_says(&rig.broker,
 						 "front-end: memory of ring 0 vanished",

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "lib/clock.h"
 #include "lib/fd.h"
@@ -125,4 +126,14 @@ int guest_ring_wait(struct guest_ring *ring, int timeout_ms)
 	}
 	ring->format->disarm(ring);
 	return rc;
+}
+
+uint64_t guest_ring_signals(int event, int timeout_ms)
+{
+	struct pollfd p = { .fd = event, .events = POLLIN };
+	uint64_t n = 0;
+
+	if (poll(&p, 1, timeout_ms) == 1 && read(event, &n, sizeof(n)) < 0)
+		n = 0;
+	return n;
 }

@@ -79,6 +79,8 @@ void guest_ring_kick(struct guest_ring *ring);
 int guest_ring_take(struct guest_ring *ring, uint32_t *cookie, uint32_t *len);
 /* Waits until take would return something: 0, -ETIMEDOUT. Sleeps on the call descriptor. */
 int guest_ring_wait(struct guest_ring *ring, int timeout_ms);
+/* How often one of the ring's events was signalled since it was asked last; waits for the first. */
+uint64_t guest_ring_signals(int event, int timeout_ms);
 
 /* The areas of a split ring, for tests that write what no driver should. */
 static inline struct vring guest_split_raw(const struct guest_ring *ring)

@@ -417,11 +417,23 @@ void rig_serves(struct rig *rig)
 	rig_close(rig, &probe);
 }
 
+char *rig_output(const struct program_start *start)
+{
+	struct program program;
+	char *text;
+
+	assert_ok(program_run(&program, start));
+	assert_ok(program_wait(&program, rig_patience(3000)));
+	text = program_text(program.output);
+	assert_non_null(text);
+	program_free(&program);
+	return text;
+}
+
 json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 {
 	struct program_start start = { .args = { "airlock-ctl", "--json" } };
 	char control[96], *text;
-	struct program ctl;
 	json_t *json;
 	size_t n = 2;
 
@@ -429,14 +441,10 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 	n = add(&start, n, control);
 	for (; *arguments; arguments++)
 		n = add(&start, n, *arguments);
-	assert_ok(program_run(&ctl, &start));
-	assert_ok(program_wait(&ctl, rig_patience(3000)));
-	text = program_text(ctl.output);
-	assert_non_null(text);
+	text = rig_output(&start);
 	json = json_loads(text, 0, NULL);
 	assert_non_null(json);
 	free(text);
-	program_free(&ctl);
 	return json;
 }
 

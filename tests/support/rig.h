@@ -88,6 +88,8 @@ void rig_settled(struct rig *rig);
 /* A fresh connection passes frames both ways, and then everything is as it was. */
 void rig_serves(struct rig *rig);
 
+/* What a program says on stdout until its end, which must be 0; to be freed. */
+char *rig_output(const struct program_start *start);
 /* airlock-ctl's output for these arguments (ended by NULL) as JSON, to be freed. */
 json_t *rig_ctl(struct rig *rig, const char *const *arguments);
 /* The broker attaches and detaches pairs after the device asked for it: soon there are so many. */

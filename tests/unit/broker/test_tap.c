@@ -50,25 +50,29 @@ static struct tap opened(const struct tap_options *options)
 	return tap;
 }
 
-/* A TAP that outlives its descriptors, as `ip tuntap add` makes it. */
-static void persistent_make(const char *name, short flags)
+static int queue_of(const char *name, short flags)
 {
 	struct ifreq request = { .ifr_flags = flags };
 	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
 
 	strcpy(request.ifr_name, name);
 	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
+	return fd;
+}
+
+/* A TAP that outlives its descriptors, as `ip tuntap add` makes it. */
+static void persistent_make(const char *name, short flags)
+{
+	int fd = queue_of(name, flags);
+
 	assert_int_equal(ioctl(fd, TUNSETPERSIST, 1), 0);
 	fd_close(&fd);
 }
 
 static void persistent_remove(const char *name, short flags)
 {
-	struct ifreq request = { .ifr_flags = flags };
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+	int fd = queue_of(name, flags);
 
-	strcpy(request.ifr_name, name);
-	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
 	assert_int_equal(ioctl(fd, TUNSETPERSIST, 0), 0);
 	fd_close(&fd);
 }
@@ -330,16 +334,6 @@ static void test_purge_of_switched_queues(void **state)
 	frames_send(&tap, 20);
 	assert_int_equal(frames_waiting(&tap), 20);
 	tap_close(&tap);
-}
-
-static int queue_of(const char *name, short flags)
-{
-	struct ifreq request = { .ifr_flags = flags };
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-
-	strcpy(request.ifr_name, name);
-	assert_int_equal(ioctl(fd, TUNSETIFF, &request), 0);
-	return fd;
 }
 
 static void test_inherited(void **state)

@@ -15,19 +15,8 @@
 #include "seccomp/evaluate.h"
 #include "seccomp/program.h"
 #include "seccomp/verify.h"
+#include "tests/unit/seccomp/parse.h"
 #include "tests/unit/seccomp/random.h"
-
-static struct policy *parse(const char *text, enum policy_arch arch)
-{
-	const struct policy_parse_options options = { .arch = arch,
-						      .dialect = POLICY_DIALECT_COMPILER,
-						      .errors = stderr };
-	struct policy *policy;
-
-	if (policy_parse_text("test", text, strlen(text), &options, &policy) != 0)
-		fail_msg("does not parse: %s", text);
-	return policy;
-}
 
 static void compile(const struct policy *policy, struct sock_filter **insns, size_t *len)
 {

@@ -4,24 +4,13 @@
 #include "lib/util.h"
 #include "policy/names.h"
 #include "policy/parse.h"
+#include "tests/unit/seccomp/parse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 #include <cmocka.h>
-
-static struct policy *parse(const char *text)
-{
-	struct policy_parse_options options = { .arch = POLICY_X86_64,
-						.dialect = POLICY_DIALECT_COMPILER,
-						.errors = stderr };
-	struct policy *policy;
-
-	assert_int_equal(policy_parse_text("test.policy", text, strlen(text), &options, &policy),
-			 0);
-	return policy;
-}
 
 static struct observed_call call(const char *name, uint8_t known, uint64_t arg0, uint64_t arg1)
 {
@@ -80,7 +69,7 @@ static void test_decides(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct policy *policy = parse(rows[i].policy);
+		struct policy *policy = parse(rows[i].policy, POLICY_X86_64);
 		struct observed_call one =
 			call(rows[i].name, rows[i].known, rows[i].arg0, rows[i].arg1);
 
@@ -92,7 +81,7 @@ static void test_decides(void **state)
 
 static void test_foreign_calls_are_refused(void **state)
 {
-	struct policy *policy = parse("read: 1");
+	struct policy *policy = parse("read: 1", POLICY_X86_64);
 	struct observed_call one = call("read", 0, 0, 0);
 
 	(void)state;
@@ -104,7 +93,8 @@ static void test_foreign_calls_are_refused(void **state)
 static void test_asks_for_what_matters(void **state)
 {
 	struct policy *policy =
-		parse("read: arg2 == 8\nwrite: arg0 == 1 || arg1 == 2\nclose: 1\nfcntl: 1");
+		parse("read: arg2 == 8\nwrite: arg0 == 1 || arg1 == 2\nclose: 1\nfcntl: 1",
+		      POLICY_X86_64);
 	uint8_t wanted[TRACE_NUMBERS] = {};
 
 	(void)state;
@@ -121,7 +111,8 @@ static void test_asks_for_what_matters(void **state)
 
 static void test_counts_use_and_refusals(void **state)
 {
-	struct policy *policy = parse("write: arg0 == 1 || arg0 == 2\nread: 1\nclose: 1");
+	struct policy *policy =
+		parse("write: arg0 == 1 || arg0 == 2\nread: 1\nclose: 1", POLICY_X86_64);
 	struct observed_call calls[] = {
 		call("read", 0, 0, 0),	call("write", 1, 1, 0), call("write", 1, 1, 0),
 		call("write", 1, 9, 0), call("write", 1, 9, 0), call("getpid", 0, 0, 0),
@@ -155,7 +146,7 @@ static void test_counts_use_and_refusals(void **state)
 /* What the kernel refused is a finding, unless that is what the policy's rule answers. */
 static void test_believes_the_kernel(void **state)
 {
-	struct policy *policy = parse("read: 1\nwrite: return EPERM");
+	struct policy *policy = parse("read: 1\nwrite: return EPERM", POLICY_X86_64);
 	struct observed_call calls[] = { call("read", 0, 0, 0), call("write", 0, 0, 0),
 					 call("close", 0, 0, 0) };
 	struct observed seen = { .calls = calls, .count = ARRAY_SIZE(calls) };

@@ -5,6 +5,7 @@
 #include "policy/names.h"
 #include "policy/parse.h"
 #include "seccomp/judge.h"
+#include "tests/unit/seccomp/parse.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,17 +36,6 @@ static char *record(const char *subject, struct observed_call *calls, size_t cou
 	assert_int_equal(record_write(out, POLICY_X86_64, subject, &seen), 0);
 	fclose(out);
 	return text;
-}
-
-static struct policy *parse(const char *text, enum policy_dialect dialect)
-{
-	struct policy_parse_options options = { .arch = POLICY_X86_64,
-						.dialect = dialect,
-						.errors = stderr };
-	struct policy *policy;
-
-	assert_int_equal(policy_parse_text("recorded", text, strlen(text), &options, &policy), 0);
-	return policy;
 }
 
 /* The lines that are no comments. */
@@ -91,7 +81,7 @@ static void test_both_dialects_allow_just_what_was_seen(void **state)
 
 	(void)state;
 	for (int d = POLICY_DIALECT_MINIJAIL; d <= POLICY_DIALECT_COMPILER; d++) {
-		struct policy *policy = parse(text, (enum policy_dialect)d);
+		struct policy *policy = parse_as(text, POLICY_X86_64, (enum policy_dialect)d);
 
 		for (size_t i = 0; i < ARRAY_SIZE(calls); i++)
 			assert_int_equal(judge_decide(policy, &calls[i]).verdict, JUDGE_PASSES);
@@ -155,7 +145,7 @@ static void test_nothing_escapes_a_comment(void **state)
 
 		calls[1].outcome = TRACE_SIGNAL;
 		text = record(names[i], calls, ARRAY_SIZE(calls));
-		policy = parse(text, POLICY_DIALECT_MINIJAIL);
+		policy = parse_as(text, POLICY_X86_64, POLICY_DIALECT_MINIJAIL);
 		policy_free(policy);
 		assert_null(strstr(text, "\\\n"));
 		strip_comments(text);

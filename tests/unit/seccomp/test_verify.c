@@ -17,18 +17,8 @@
 #include "seccomp/lockstep.h"
 #include "seccomp/program.h"
 #include "seccomp/verify.h"
+#include "tests/unit/seccomp/parse.h"
 #include "tests/unit/seccomp/random.h"
-
-static struct policy *parse(const char *text)
-{
-	const struct policy_parse_options options = { .dialect = POLICY_DIALECT_COMPILER,
-						      .errors = stderr };
-	struct policy *policy;
-
-	if (policy_parse_text("test", text, strlen(text), &options, &policy) != 0)
-		fail_msg("does not parse: %s", text);
-	return policy;
-}
 
 /* ---- mutations
  * --------------------------------------------------------------------------------------------------------------
@@ -160,7 +150,7 @@ static void test_mutations(void **state)
 		size_t len;
 
 		random_policy(&random, seed, 1 + (unsigned)seed % 5);
-		policy = parse(random.text);
+		policy = parse(random.text, POLICY_X86_64);
 		assert_int_equal(compile_policy(policy, &insns, &len), 0);
 		changed = malloc(len * sizeof(*changed));
 		assert_non_null(changed);
@@ -282,7 +272,7 @@ static void test_foreign_filters(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
-		struct policy *policy = parse(foreign[i].text);
+		struct policy *policy = parse(foreign[i].text, POLICY_X86_64);
 		struct verify_difference d;
 		const char *reason;
 		size_t at;
@@ -300,7 +290,7 @@ static void test_foreign_filters(void **state)
 static void test_libseccomp(void **state)
 {
 	const struct seccomp_data eight = { .nr = 16, .arch = ARCH_X86_64, .args = { 0, 8 } };
-	struct policy *policy = parse("ioctl: arg1 <= 5 || arg1 >= 0x800000000");
+	struct policy *policy = parse("ioctl: arg1 <= 5 || arg1 >= 0x800000000", POLICY_X86_64);
 	scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL);
 	struct sock_filter insns[256];
 	struct verify_difference d;
@@ -340,7 +330,7 @@ static void test_architectures(void **state)
 		LOAD(0), JEQ(0, 0, 1),		 RET(ALLOW),
 		RET(0)
 	};
-	struct policy *policy = parse("read: 1");
+	struct policy *policy = parse("read: 1", POLICY_X86_64);
 	struct verify_difference d;
 
 	(void)state;
@@ -375,8 +365,8 @@ static bool collect(void *context, const struct verify_difference *d)
 
 static void test_differences(void **state)
 {
-	struct policy *a = parse("read: 1\nwrite: 1\nclose: arg0 < 5"),
-		      *b = parse("read: 1\nclose: arg0 <= 5\nfstat: return 1");
+	struct policy *a = parse("read: 1\nwrite: 1\nclose: arg0 < 5", POLICY_X86_64),
+		      *b = parse("read: 1\nclose: arg0 <= 5\nfstat: return 1", POLICY_X86_64);
 	struct space *space = space_new(SPACE_LIMIT);
 	struct decisions one, two;
 	struct found found = { .count = 0 };
@@ -424,7 +414,7 @@ static void test_properties(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(promises) / sizeof(promises[0]); i++) {
-		struct policy *policy = parse(promises[i].policy);
+		struct policy *policy = parse(promises[i].policy, POLICY_X86_64);
 		struct space *space = space_new(SPACE_LIMIT);
 		struct decisions decided;
 		bool holds = true;
@@ -467,7 +457,7 @@ static void test_many_pairs(void **state)
 				      random_next(&random.seed) >> 4, random_below(&random.seed, 6),
 				      random_next(&random.seed));
 	}
-	policy = parse(text);
+	policy = parse(text, POLICY_X86_64);
 	assert_int_equal(compile_policy(policy, &insns, &len), 0);
 	assert_int_equal(verify_filter(policy, insns, len, &d), 0);
 	/* One comparison the other way round. */

@@ -13,17 +13,7 @@
 #include "seccomp/describe.h"
 #include "seccomp/disassemble.h"
 #include "seccomp/paths.h"
-
-static struct policy *parse(const char *text)
-{
-	const struct policy_parse_options options = { .dialect = POLICY_DIALECT_COMPILER,
-						      .errors = stderr };
-	struct policy *policy;
-
-	if (policy_parse_text("test", text, strlen(text), &options, &policy) != 0)
-		fail_msg("does not parse: %s", text);
-	return policy;
-}
+#include "tests/unit/seccomp/parse.h"
 
 static void test_calls(void **state)
 {
@@ -118,7 +108,7 @@ static void test_clauses(void **state)
 		struct policy *policy;
 
 		snprintf(text, sizeof(text), "read: %s", texts[i]);
-		policy = parse(text);
+		policy = parse(text, POLICY_X86_64);
 		printed = describe_clauses_string(policy->rules->filters->clauses);
 		assert_string_equal(printed, texts[i]);
 		free(printed);
@@ -161,7 +151,7 @@ static void test_instructions(void **state)
 
 static void test_disassembly(void **state)
 {
-	struct policy *policy = parse("ioctl: arg1 == 0x5401");
+	struct policy *policy = parse("ioctl: arg1 == 0x5401", POLICY_X86_64);
 	struct sock_filter *insns;
 	char *text = NULL;
 	size_t len, size;
@@ -228,7 +218,7 @@ static void test_paths(void **state)
 		size_t len;
 
 		snprintf(text, sizeof(text), "ioctl: %s", conditions[i].rule);
-		policy = parse(text);
+		policy = parse(text, POLICY_X86_64);
 		assert_int_equal(compile_policy(policy, &insns, &len), 0);
 		paths_of_call(insns, (unsigned short)len, compile_arch(POLICY_X86_64), 16, on_path,
 			      &listing);

@@ -2,37 +2,19 @@
  * The guest's packed ring driver against a device of thirty lines that follows virtio 1.3, 2.8 and
  * works on the same memory.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
-#include <poll.h>
 
-#include "lib/fd.h"
-#include "lib/util.h"
-#include "tests/support/guest_ring.h"
+#include "tests/unit/support/driver.h"
 
 #define SIZE  7 /* no power of two */
 #define AVAIL (1u << VRING_PACKED_DESC_F_AVAIL)
 #define USED  (1u << VRING_PACKED_DESC_F_USED)
-
-static struct guest_memory mem;
-static struct guest_ring ring;
 
 /* The device's two positions and their wrap counters. */
 static struct place {
 	unsigned at;
 	bool wrap;
 } taken, given;
-
-struct chain {
-	uint16_t id;
-	unsigned n, slots;
-	struct vring_packed_desc piece[64];
-};
 
 static void step(struct place *p)
 {
@@ -56,10 +38,10 @@ static bool device_pop(struct chain *c)
 		if (d.flags & VRING_DESC_F_INDIRECT) {
 			const struct vring_packed_desc *table = guest_at(&mem, d.addr, d.len);
 
-			for (; c->n < d.len / 16; c->n++)
-				c->piece[c->n] = table[c->n];
+			while (c->n < d.len / 16)
+				chain_add(c, table[c->n].addr, table[c->n].len, table[c->n].flags);
 		} else {
-			c->piece[c->n++] = d;
+			chain_add(c, d.addr, d.len, d.flags);
 		}
 		if (!(d.flags & VRING_DESC_F_NEXT))
 			break;
@@ -81,35 +63,8 @@ static void device_push(const struct chain *c, uint32_t len)
 
 static void start(bool event_idx, uint32_t base)
 {
-	assert_int_equal(0, guest_memory_init(&mem, 1, 1 << 16, GUEST_SEALED));
-	assert_int_equal(0,
-			 guest_ring_init(&ring, &mem, &guest_packed, SIZE, event_idx, 16, false));
-	guest_ring_start(&ring, base);
+	driver_open(&guest_packed, SIZE, event_idx, 16, base);
 	taken = given = (struct place){ base & 0x7fff, base >> 15 & 1 };
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	guest_ring_free(&ring);
-	guest_memory_free(&mem);
-	return 0;
-}
-
-static void pieces_make(struct guest_piece *p, unsigned n, uint64_t gpa)
-{
-	for (unsigned i = 0; i < n; i++)
-		p[i] = (struct guest_piece){ gpa + i * 100, 10 + i, i > 0 };
-}
-
-static void assert_same(const struct chain *c, const struct guest_piece *p, unsigned n)
-{
-	assert_int_equal(n, c->n);
-	for (unsigned i = 0; i < n; i++) {
-		assert_int_equal(p[i].gpa, c->piece[i].addr);
-		assert_int_equal(p[i].len, c->piece[i].len);
-		assert_int_equal(p[i].writable, !!(c->piece[i].flags & VRING_DESC_F_WRITE));
-	}
 }
 
 /* From every position with either counter: chains of 1..3 pieces and tables, out of order. */
@@ -147,7 +102,7 @@ static void chains_survive_any_order(void **state)
 			assert_int_equal(SIZE, ring.free);
 		}
 		if (from + 1 < 2 * SIZE)
-			teardown(state);
+			driver_close(state);
 	}
 }
 
@@ -189,15 +144,6 @@ static void used_entries_are_not_believed(void **state)
 	assert_int_equal(-EPROTO, guest_ring_take(&ring, &cookie, &len));
 	ring.packed[0].id = 3; /* free */
 	assert_int_equal(-EPROTO, guest_ring_take(&ring, &cookie, &len));
-}
-
-static bool kicked(void)
-{
-	struct pollfd p = { .fd = ring.kick, .events = POLLIN };
-	bool was = poll(&p, 1, 0) == 1;
-
-	fd_drain(ring.kick);
-	return was;
 }
 
 static void events_decide_kicks_across_the_wrap(void **state)
@@ -259,11 +205,11 @@ static void waiting_asks_for_a_call(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_teardown(chains_survive_any_order, teardown),
-		cmocka_unit_test_teardown(full_ring_refuses, teardown),
-		cmocka_unit_test_teardown(used_entries_are_not_believed, teardown),
-		cmocka_unit_test_teardown(events_decide_kicks_across_the_wrap, teardown),
-		cmocka_unit_test_teardown(waiting_asks_for_a_call, teardown),
+		cmocka_unit_test_teardown(chains_survive_any_order, driver_close),
+		cmocka_unit_test_teardown(full_ring_refuses, driver_close),
+		cmocka_unit_test_teardown(used_entries_are_not_believed, driver_close),
+		cmocka_unit_test_teardown(events_decide_kicks_across_the_wrap, driver_close),
+		cmocka_unit_test_teardown(waiting_asks_for_a_call, driver_close),
 	};
 
 	return cmocka_run_group_tests_name("guest_packed", tests, NULL, NULL);

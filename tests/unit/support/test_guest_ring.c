@@ -2,31 +2,14 @@
  * The guest's ring driver against a device of twenty lines that follows virtio 1.3, 2.7 to the
  * letter and works on the same memory. What the tests of the real device stand on is shown here.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 
-#include "lib/fd.h"
-#include "lib/util.h"
-#include "tests/support/guest_ring.h"
+#include "tests/unit/support/driver.h"
 
 #define SIZE 8
 
-static struct guest_memory mem;
-static struct guest_ring ring;
 static uint16_t seen; /* the device's avail index */
-
-struct chain {
-	uint16_t head;
-	unsigned n;
-	struct vring_desc piece[64];
-};
 
 /* The device's half: the next available chain, direct or through a table. */
 static bool device_pop(struct chain *c)
@@ -37,13 +20,13 @@ static bool device_pop(struct chain *c)
 
 	if (v.avail->idx == seen)
 		return false;
-	c->head = at = v.avail->ring[seen++ % SIZE];
+	c->id = at = v.avail->ring[seen++ % SIZE];
 	if (table[at].flags & VRING_DESC_F_INDIRECT) {
 		table = guest_at(&mem, v.desc[at].addr, v.desc[at].len);
 		at = 0;
 	}
-	for (c->n = 0; c->n < ARRAY_SIZE(c->piece); at = table[at].next) {
-		c->piece[c->n++] = table[at];
+	for (c->n = 0;; at = table[at].next) {
+		chain_add(c, table[at].addr, table[at].len, table[at].flags);
 		if (!(table[at].flags & VRING_DESC_F_NEXT))
 			break;
 	}
@@ -60,10 +43,7 @@ static void device_push(uint16_t head, uint32_t len)
 
 static int start(bool event_idx, unsigned table_max, uint16_t base)
 {
-	assert_int_equal(0, guest_memory_init(&mem, 1, 1 << 16, GUEST_SEALED));
-	assert_int_equal(
-		0, guest_ring_init(&ring, &mem, &guest_split, SIZE, event_idx, table_max, false));
-	guest_ring_start(&ring, base);
+	driver_open(&guest_split, SIZE, event_idx, table_max, base);
 	seen = base;
 	return 0;
 }
@@ -84,30 +64,6 @@ static int setup_tables(void **state)
 {
 	(void)state;
 	return start(false, 16, 0);
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	guest_ring_free(&ring);
-	guest_memory_free(&mem);
-	return 0;
-}
-
-static void pieces_make(struct guest_piece *p, unsigned n, uint64_t gpa)
-{
-	for (unsigned i = 0; i < n; i++)
-		p[i] = (struct guest_piece){ gpa + i * 100, 10 + i, i > 0 };
-}
-
-static void assert_same(const struct chain *c, const struct guest_piece *p, unsigned n)
-{
-	assert_int_equal(n, c->n);
-	for (unsigned i = 0; i < n; i++) {
-		assert_int_equal(p[i].gpa, c->piece[i].addr);
-		assert_int_equal(p[i].len, c->piece[i].len);
-		assert_int_equal(p[i].writable, !!(c->piece[i].flags & VRING_DESC_F_WRITE));
-	}
 }
 
 /* Chains of 1..5 pieces, completed out of order, for five times the index space. */
@@ -131,8 +87,8 @@ static void chains_survive_any_order(void **state)
 		assert_false(device_pop(&a));
 		assert_same(&a, p, n);
 		assert_same(&b, q, m);
-		device_push(b.head, i);
-		device_push(a.head, i + 1);
+		device_push(b.id, i);
+		device_push(a.id, i + 1);
 		assert_int_equal(1, guest_ring_take(&ring, &cookie, &len));
 		assert_int_equal(2 * i + 1, cookie);
 		assert_int_equal(i, len);
@@ -157,7 +113,7 @@ static void full_ring_refuses(void **state)
 	assert_int_equal(-ENOSPC, guest_ring_post(&ring, p, 1, false, 4));
 	guest_ring_kick(&ring);
 	assert_true(device_pop(&c));
-	device_push(c.head, 0);
+	device_push(c.id, 0);
 	assert_int_equal(1, guest_ring_take(&ring, &cookie, &len));
 	assert_int_equal(0, guest_ring_post(&ring, p, 5, false, 5));
 }
@@ -175,11 +131,11 @@ static void used_entries_are_not_believed(void **state)
 	assert_true(device_pop(&c));
 	device_push(SIZE, 0);
 	assert_int_equal(-EPROTO, guest_ring_take(&ring, &cookie, &len));
-	guest_split_raw(&ring).used->ring[0].id = (uint32_t)c.head + 1; /* not a head */
+	guest_split_raw(&ring).used->ring[0].id = (uint32_t)c.id + 1; /* not a head */
 	assert_int_equal(-EPROTO, guest_ring_take(&ring, &cookie, &len));
-	guest_split_raw(&ring).used->ring[0].id = c.head;
+	guest_split_raw(&ring).used->ring[0].id = c.id;
 	assert_int_equal(1, guest_ring_take(&ring, &cookie, &len));
-	device_push(c.head, 0); /* a second time */
+	device_push(c.id, 0); /* a second time */
 	assert_int_equal(-EPROTO, guest_ring_take(&ring, &cookie, &len));
 }
 
@@ -199,19 +155,10 @@ static void tables_hold_more_than_the_ring(void **state)
 	for (uint32_t i = 0; i < SIZE; i++) {
 		assert_true(device_pop(&c));
 		assert_same(&c, p, 16);
-		device_push(c.head, 0);
+		device_push(c.id, 0);
 		assert_int_equal(1, guest_ring_take(&ring, &cookie, &len));
 		assert_int_equal(i, cookie);
 	}
-}
-
-static bool kicked(void)
-{
-	struct pollfd p = { .fd = ring.kick, .events = POLLIN };
-	bool was = poll(&p, 1, 0) == 1;
-
-	fd_drain(ring.kick);
-	return was;
 }
 
 static void flags_silence_kicks(void **state)
@@ -257,7 +204,7 @@ static void event_index_decides_kicks_across_the_wrap(void **state)
 		guest_ring_kick(&ring);
 		assert_int_equal(rows[i].kick, kicked());
 		while (device_pop(&c))
-			device_push(c.head, 0);
+			device_push(c.id, 0);
 		while (guest_ring_take(&ring, &cookie, &len) == 1)
 			;
 	}
@@ -275,22 +222,23 @@ static void waiting_asks_for_a_call(void **state)
 	assert_int_equal(-ETIMEDOUT, guest_ring_wait(&ring, 1));
 	assert_int_equal((uint16_t)(ring.used - 1), guest_split_raw(&ring).avail->ring[SIZE]);
 	assert_true(device_pop(&c));
-	device_push(c.head, 0);
+	device_push(c.id, 0);
 	assert_int_equal(0, guest_ring_wait(&ring, 1000)); /* without any call: it was there */
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(chains_survive_any_order, setup, teardown),
-		cmocka_unit_test_setup_teardown(full_ring_refuses, setup, teardown),
-		cmocka_unit_test_setup_teardown(used_entries_are_not_believed, setup, teardown),
+		cmocka_unit_test_setup_teardown(chains_survive_any_order, setup, driver_close),
+		cmocka_unit_test_setup_teardown(full_ring_refuses, setup, driver_close),
+		cmocka_unit_test_setup_teardown(used_entries_are_not_believed, setup, driver_close),
 		cmocka_unit_test_setup_teardown(tables_hold_more_than_the_ring, setup_tables,
-						teardown),
-		cmocka_unit_test_setup_teardown(flags_silence_kicks, setup, teardown),
+						driver_close),
+		cmocka_unit_test_setup_teardown(flags_silence_kicks, setup, driver_close),
 		cmocka_unit_test_setup_teardown(event_index_decides_kicks_across_the_wrap,
-						setup_event_idx, teardown),
-		cmocka_unit_test_setup_teardown(waiting_asks_for_a_call, setup_event_idx, teardown),
+						setup_event_idx, driver_close),
+		cmocka_unit_test_setup_teardown(waiting_asks_for_a_call, setup_event_idx,
+						driver_close),
 	};
 
 	return cmocka_run_group_tests_name("guest_ring", tests, NULL, NULL);
