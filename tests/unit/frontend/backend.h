@@ -414,8 +414,9 @@ static inline unsigned int backend_count(struct backend *b, uint32_t request)
 }
 
 /* "NUM BASE ADDR ..." of what was asked, without what only looks. */
-static inline const char *backend_story(struct backend *b, char *text, size_t room)
+static inline const char *backend_story(struct backend *b)
 {
+	static char text[4096];
 	size_t at = 0;
 
 	text[0] = 0;
@@ -427,7 +428,7 @@ static inline const char *backend_story(struct backend *b, char *text, size_t ro
 			continue;
 		if (!strncmp(name, "SET_VRING_", 10))
 			name += 10;
-		at += (size_t)snprintf(text + at, room - at, "%s%s", at ? " " : "", name);
+		at += (size_t)snprintf(text + at, sizeof(text) - at, "%s%s", at ? " " : "", name);
 	}
 	pthread_mutex_unlock(&b->busy);
 	return text;
