@@ -29,16 +29,6 @@ const char *const backend_names[BACKEND_KINDS] = {
 
 static char text[8][160]; /* of the arguments, while a program starts */
 
-static void add(struct program_start *s, const char *argument)
-{
-	size_t n = 0;
-
-	while (s->args[n])
-		n++;
-	assert_true(n + 1 < PROGRAM_ARGS_MAX);
-	s->args[n] = argument;
-}
-
 static void start_broker(struct backend *b, const struct row *row)
 {
 	struct program_start s = { .args = { "airlock-broker", "--log-level=error" },
@@ -49,9 +39,9 @@ static void start_broker(struct backend *b, const struct row *row)
 	snprintf(text[2], sizeof(text[2]), "--queue-pairs=%u", row->pairs);
 	snprintf(text[3], sizeof(text[3]), "--sandbox-report=%s/report", b->dir);
 	for (unsigned int i = 0; i < 4; i++)
-		add(&s, text[i]);
+		rig_add(&s, text[i]);
 	if (b->kind == BACKEND_SINGLE)
-		add(&s, "--coalesce=off");
+		rig_add(&s, "--coalesce=off");
 	assert_ok(program_run(&b->program, &s));
 	assert_ok(program_wait_ready(&b->program, START_MS));
 }
@@ -69,22 +59,22 @@ static void start_device(struct backend *b, const struct row *row)
 	assert_ok(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends));
 	b->sock = ends[0];
 	s.fds[s.nfds++] = ends[1];
-	add(&s, program_path("airlock-device", device, sizeof(device)));
-	add(&s, "--fd=3");
+	rig_add(&s, program_path("airlock-device", device, sizeof(device)));
+	rig_add(&s, "--fd=3");
 	for (unsigned int i = 0; i < row->pairs; i++) {
 		s.fds[s.nfds++] = host_tap(b->tap, IFF_MULTI_QUEUE);
 		snprintf(text[i], sizeof(text[i]), "--tap-fd=%u", 4 + i);
-		add(&s, text[i]);
+		rig_add(&s, text[i]);
 	}
 	assert_ok(host_set_up(b->tap, 1500));
 	for (unsigned int i = 0; b->kind == BACKEND_FILTERED && i < ARRAY_SIZE(roles); i++) {
 		s.fds[s.nfds++] = program_filter(roles[i]);
 		snprintf(text[6 + i], sizeof(text[6 + i]), "--filter-fd=%s:%zu", roles[i],
 			 s.nfds + 2);
-		add(&s, text[6 + i]);
+		rig_add(&s, text[6 + i]);
 	}
-	add(&s, b->kind == BACKEND_FILTERED ? "--allow-degraded=landlock"
-					    : "--allow-degraded=seccomp,landlock");
+	rig_add(&s, b->kind == BACKEND_FILTERED ? "--allow-degraded=landlock"
+						: "--allow-degraded=seccomp,landlock");
 	assert_ok(program_run(&b->program, &s));
 	for (size_t i = 0; i < s.nfds; i++)
 		close(s.fds[i]);
@@ -104,14 +94,14 @@ static int start_dpdk(struct backend *b, const struct row *row)
 	snprintf(text[3], sizeof(text[3]), "--rxq=%u", row->pairs);
 	snprintf(text[4], sizeof(text[4]), "--txq=%u", row->pairs);
 	for (unsigned int i = 0; i < 3; i++)
-		add(&s, text[i]);
-	add(&s, "--");
-	add(&s, text[3]);
-	add(&s, text[4]);
-	add(&s, "--forward-mode=io");
-	add(&s, "--auto-start");
-	add(&s, "--total-num-mbufs=8192");
-	add(&s, "--stats-period=60"); /* no console, whose end would be its own */
+		rig_add(&s, text[i]);
+	rig_add(&s, "--");
+	rig_add(&s, text[3]);
+	rig_add(&s, text[4]);
+	rig_add(&s, "--forward-mode=io");
+	rig_add(&s, "--auto-start");
+	rig_add(&s, "--total-num-mbufs=8192");
+	rig_add(&s, "--stats-period=60"); /* no console, whose end would be its own */
 	assert_ok(program_run(&b->program, &s));
 	for (int i = 0; i < START_MS / 10 && access(b->socket, F_OK); i++)
 		rig_sleep(10);

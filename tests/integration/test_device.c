@@ -115,25 +115,6 @@ static void serves_its_descriptors(void **state)
 	assert_false(host_has(RIG_TAP));
 }
 
-static void leave_out(const char *option)
-{
-	size_t i = 0;
-
-	while (with.args[i] && strncmp(with.args[i], option, strlen(option)) != 0)
-		i++;
-	for (; with.args[i]; i++)
-		with.args[i] = with.args[i + 1];
-}
-
-static void append(const char *option)
-{
-	size_t i = 0;
-
-	while (with.args[i])
-		i++;
-	with.args[i] = option;
-}
-
 struct refusal {
 	const char *name;
 	const char *without, *option;
@@ -183,22 +164,22 @@ static void refuses_to_serve(void **state)
 
 		while (with.args[before])
 			before++;
-		leave_out(r->without);
+		rig_leave_out(&with, r->without);
 		while (with.args[after])
 			after++;
 		if (after == before)
 			break;
 	}
 	if (r->option && r->option[0] == '+') {
-		leave_out("--ambient-caps");
-		leave_out("--inh-caps");
-		leave_out("--bounding-set");
+		rig_leave_out(&with, "--ambient-caps");
+		rig_leave_out(&with, "--inh-caps");
+		rig_leave_out(&with, "--bounding-set");
 		snprintf(option, sizeof(option), "--ambient-caps=%s", r->option);
 		memmove(&with.args[3], &with.args[1], 12 * sizeof(with.args[0]));
 		with.args[1] = "--inh-caps=+net_raw";
 		with.args[2] = option;
 	} else if (r->option) {
-		append(r->option);
+		rig_add(&with, r->option);
 	}
 	start();
 	if (!r->code) {

@@ -66,17 +66,29 @@ int rig_run(const char *name, const struct CMUnitTest *tests, size_t n)
 	return _cmocka_run_group_tests(name, tests, n, NULL, NULL);
 }
 
-static size_t add(struct program_start *start, size_t n, const char *option)
+void rig_add(struct program_start *start, const char *argument)
 {
+	size_t n = 0;
+
+	while (start->args[n])
+		n++;
 	assert_true(n + 1 < PROGRAM_ARGS_MAX);
-	start->args[n] = option;
-	return n + 1;
+	start->args[n] = argument;
+}
+
+void rig_leave_out(struct program_start *start, const char *option)
+{
+	size_t i = 0;
+
+	while (start->args[i] && strncmp(start->args[i], option, strlen(option)) != 0)
+		i++;
+	for (; start->args[i]; i++)
+		start->args[i] = start->args[i + 1];
 }
 
 void rig_prepare(struct rig *rig, struct program_start *start, const char *const *options)
 {
 	static char args[5][96];
-	size_t n = 0;
 
 	*rig = (struct rig){ .wire = { .sock = -1 }, .broker = { .pidfd = -1, .ready = -1 } };
 	*start = (struct program_start){ .ready = true };
@@ -90,13 +102,13 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
 	snprintf(args[2], sizeof(args[2]), "--sandbox-report=%s", rig->report);
 	strcpy(args[3], "--tap=" RIG_TAP);
 	strcpy(args[4], "--log-level=debug");
-	n = add(start, n, "airlock-broker");
+	rig_add(start, "airlock-broker");
 	for (size_t i = 0; i < ARRAY_SIZE(args); i++)
-		n = add(start, n, args[i]);
+		rig_add(start, args[i]);
 	if (rig_sanitized())
-		n = add(start, n, "--allow-degraded=root,landlock,rlimits,seccomp");
+		rig_add(start, "--allow-degraded=root,landlock,rlimits,seccomp");
 	for (; *options; options++)
-		n = add(start, n, *options);
+		rig_add(start, *options);
 }
 
 static void copy_program(const struct rig *rig, const char *from, const char *name)
@@ -114,7 +126,6 @@ void rig_prepare_double(struct rig *rig, struct program_start *start, const char
 	static char broker[64], policies[300];
 	char path[256];
 	ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-	size_t last = 0;
 
 	rig_prepare(rig, start, options);
 	assert_in_range(n, 1, (ssize_t)(sizeof(path) - strlen(name) - 2));
@@ -124,11 +135,9 @@ void rig_prepare_double(struct rig *rig, struct program_start *start, const char
 	copy_program(rig, program_path("airlock-broker", path, sizeof(path)), "airlock-broker");
 	snprintf(broker, sizeof(broker), "%s/airlock-broker", rig->dir);
 	start->args[0] = broker;
-	while (start->args[last])
-		last++;
 	snprintf(policies, sizeof(policies), "--policy-dir=%s",
 		 program_policies(path, sizeof(path)));
-	add(start, last, policies);
+	rig_add(start, policies);
 }
 
 /* A spare device needs a moment to settle. */
@@ -435,12 +444,11 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 	struct program_start start = { .args = { "airlock-ctl", "--json" } };
 	char control[96], *text;
 	json_t *json;
-	size_t n = 2;
 
 	snprintf(control, sizeof(control), "--control=%s", rig->control);
-	n = add(&start, n, control);
+	rig_add(&start, control);
 	for (; *arguments; arguments++)
-		n = add(&start, n, *arguments);
+		rig_add(&start, *arguments);
 	text = rig_output(&start);
 	json = json_loads(text, 0, NULL);
 	assert_non_null(json);

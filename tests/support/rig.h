@@ -49,6 +49,9 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
  * test, in the place of airlock-device. */
 void rig_prepare_double(struct rig *rig, struct program_start *start, const char *name,
 			const char *const *options);
+/* One argument more; and one less, the first that begins with `option` if there is one. */
+void rig_add(struct program_start *start, const char *argument);
+void rig_leave_out(struct program_start *start, const char *option);
 /* Starts what was prepared and waits until it serves. */
 void rig_launch(struct rig *rig, const struct program_start *start);
 /* The same for VMMs that speak vfio-user: nothing but the socket's option is another. */
