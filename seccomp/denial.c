@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -82,6 +83,7 @@ static int denial_load(struct denial *d, uid_t uid)
 	denial_bpf__destroy(skel);
 quiet:
 	libbpf_set_print(loud);
+	malloc_trim(0); /* or the spawner gets copies of what this took, 20 KiB */
 	return ret;
 }
 
