@@ -140,14 +140,14 @@ static void privileges_cannot_be_gained(void **state)
 
 static void namespaces_are_its_own(void **state)
 {
-	static const char *const kinds[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
-	static const char *const keys[] = { "user", "mount", "pid", "net", "ipc", "uts", "cgroup" };
+	static const char *const keys[PROC_NAMESPACES] = { "user", "mount", "pid",   "net",
+							   "ipc",  "uts",   "cgroup" };
 	json_t *all = at("namespaces");
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		assert_false(proc_same_namespace(device, rig.broker.pid, kinds[i]));
-		assert_false(proc_same_namespace(device, getpid(), kinds[i]));
+	for (size_t i = 0; i < PROC_NAMESPACES; i++) {
+		assert_false(proc_same_namespace(device, rig.broker.pid, proc_namespaces[i]));
+		assert_false(proc_same_namespace(device, getpid(), proc_namespaces[i]));
 		assert_true(json_is_true(json_object_get(all, keys[i])));
 	}
 	/* Never pid 1 of its own: a successor could not take over its connection. */
@@ -495,12 +495,11 @@ static void a_transports_sockets_are_reported(void **state)
 /* Neither sees the other: not by its uid, and by no namespace. */
 static void a_pair_shares_nothing(void **state)
 {
-	static const char *const kinds[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
 	pid_t other = rig_device(&rig);
 
 	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		assert_false(proc_same_namespace(device, other, kinds[i]));
+	for (size_t i = 0; i < PROC_NAMESPACES; i++)
+		assert_false(proc_same_namespace(device, other, proc_namespaces[i]));
 	assert_int_not_equal(atoi(status(device, "Uid")), atoi(status(other, "Uid")));
 	assert_int_not_equal(proc_parent(device), proc_parent(other));
 }

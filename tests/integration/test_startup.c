@@ -72,7 +72,6 @@ static void add_process(char *text, size_t room, pid_t pid, unsigned depth)
 	static const char *const fields[] = { "Groups",	    "CapInh",  "CapPrm",
 					      "CapEff",	    "CapBnd",  "CapAmb",
 					      "NoNewPrivs", "Seccomp", "Seccomp_filters" };
-	static const char *const kinds[] = { "user", "mnt", "pid", "net", "ipc", "uts", "cgroup" };
 	char value[128], children[512] = "", file[64];
 	size_t n = strlen(text);
 
@@ -82,9 +81,9 @@ static void add_process(char *text, size_t room, pid_t pid, unsigned depth)
 			strcpy(value, "?");
 		n += (size_t)snprintf(text + n, room - n, " %s=%s", fields[i], value);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		n += (size_t)snprintf(text + n, room - n, " %s=%d", kinds[i],
-				      proc_same_namespace(pid, getpid(), kinds[i]));
+	for (size_t i = 0; i < PROC_NAMESPACES; i++)
+		n += (size_t)snprintf(text + n, room - n, " %s=%d", proc_namespaces[i],
+				      proc_same_namespace(pid, getpid(), proc_namespaces[i]));
 	snprintf(text + n, room - n, "\n");
 	snprintf(file, sizeof(file), "task/%d/children", pid);
 	proc_read(pid, file, children, sizeof(children));

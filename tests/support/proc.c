@@ -135,6 +135,10 @@ int proc_fd_target(pid_t pid, int fd, char *target, size_t room)
 	return 0;
 }
 
+const char *const proc_namespaces[PROC_NAMESPACES] = {
+	"user", "mnt", "pid", "net", "ipc", "uts", "cgroup",
+};
+
 bool proc_same_namespace(pid_t a, pid_t b, const char *kind)
 {
 	char path[64];

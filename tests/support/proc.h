@@ -19,6 +19,9 @@ int proc_count_maps(pid_t pid);
 int proc_threads(pid_t pid, pid_t *tids, size_t room);
 /* What a descriptor points to ("socket:[1]", "/dev/net/tun"); 0 or -errno. */
 int proc_fd_target(pid_t pid, int fd, char *target, size_t room);
+/* Every kind of namespace, by its name in /proc/PID/ns. */
+#define PROC_NAMESPACES 7
+extern const char *const proc_namespaces[PROC_NAMESPACES];
 /* True when the two processes are in the same namespace of this kind ("net"). */
 bool proc_same_namespace(pid_t a, pid_t b, const char *kind);
 /* Soft limit of a row of /proc/PID/limits, e.g. "Max core file size". */
