@@ -134,7 +134,7 @@ static int gather(struct pair *p, uint64_t want, unsigned int limit)
 
 	if (rx->bytes >= want)
 		return 0;
-	if (rx->first == rx->last || rx->last > PAIR_PIECES / 2 || rx->chain_last > PAIR_CHAINS / 2)
+	if (rx->chain_first) /* what those used have left is room too */
 		rx_compact(rx);
 	while (rx->bytes < want && rc > 0 && limit-- && !rx_weary(p))
 		rc = gather_one(p);
@@ -352,8 +352,8 @@ static int rx_deliver_held(struct pair *p)
 	}
 	if (rc <= 0)
 		return rc;
-	/* The header is made where it waits: should the guest's memory fail, the frame is gone too.
-	 */
+	/* The header is made where it waits: should the guest's memory fail, the frame is gone too,
+	 * and like one that was read straight into it not counted. */
 	rx->held_len = 0;
 	rx_close(rx);
 	rx_header(p, from, &rx->held.hdr, frame_len, true);

@@ -120,8 +120,8 @@ int net_tx_open(struct pair *p, const struct chain *chain, struct iovec **iov, s
 /* Writes one frame: what was copied of it, then the pieces [iov, last); the slot before them is
  * free. As net_tx_result(). */
 int net_tx_write(struct pair *p, struct net_frame *frame, struct iovec *iov, struct iovec *last);
-/* What the TAP said of so many frames: 0 they are gone, sent or lost, and
- * counted; -EAGAIN try again later; -ESTALE the guest's memory is not there any more. */
+/* What the TAP said of so many frames: 0 they are gone, sent or lost, and counted; -EAGAIN try
+ * again later; -ESTALE the guest's memory is not there any more. */
 int net_tx_result(struct pair *p, ssize_t n, unsigned int frames, uint64_t bytes);
 
 /* Sends a RARP from this address, so that switches learn where the guest is now

@@ -410,6 +410,25 @@ static void chain_of_1024_and_more(void **state)
 	stage_close();
 }
 
+/* Chains of 30 pieces: what was gathered ahead of a large frame leaves it the room that there is.
+ */
+static void large_behind_many_pieces(void **state)
+{
+	(void)state;
+	stage_open(2048, 0, MODERN | MRG);
+	fill(60, 3000, 100);
+	for (uint8_t i = 0; i < 15; i++)
+		wire_send(&plain, 300, i);
+	run();
+	wire_send(&plain, 65535, 15);
+	run();
+	assert_int_equal(0, stats(RX)->dropped_no_room);
+	for (uint8_t i = 0; i < 15; i++)
+		expect(300, i);
+	expect(65535, 15);
+	stage_close();
+}
+
 static void starved_ring_arms(void **state)
 {
 	(void)state;
@@ -693,6 +712,7 @@ int main(void)
 		cmocka_unit_test(not_mergeable_looks_ahead),
 		cmocka_unit_test(unusable_among_usable),
 		cmocka_unit_test(chain_of_1024_and_more),
+		cmocka_unit_test(large_behind_many_pieces),
 		cmocka_unit_test(starved_ring_arms),
 		cmocka_unit_test(idle_ring_wants_no_kicks),
 		cmocka_unit_test(disabled_ring_takes_nothing),
