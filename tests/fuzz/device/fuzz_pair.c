@@ -179,7 +179,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	pair.filter.hash = (struct net_hash){ .types = (uint32_t)(head[3] << 1 & STEERING_TYPES),
 					      .key = { head[4] } };
 	pair.hdr_len = net_hdr_len(pair.features);
-	pair.rx.held_len = 0;
+	pair.rx.held_len = pair.rx.small_len = 0;
+	pair.rx.small_run = head[4] & 1 ? 1000 : 0;
+	pair.coalesce.misses = 0;
 	pair.rx_starved = pair.tx_blocked = false;
 	for (unsigned int i = 0; i < 2; i++) {
 		memset(&pair.queues[i].stats, 0, sizeof(pair.queues[i].stats));
