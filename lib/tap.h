@@ -16,7 +16,7 @@
 
 #include "lib/util.h"
 
-#if defined(__x86_64__) && !defined(TAP_BY_LIBRARY)
+#if defined(__x86_64__) && defined(__LP64__) && !defined(TAP_BY_LIBRARY)
 static in_place long tap_call(long nr, long tap, const void *what, size_t n)
 {
 	long rc;

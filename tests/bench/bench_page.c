@@ -39,7 +39,8 @@ static double number(const json_t *row, const char *name)
 	return json_number_value(json_object_get(row, name));
 }
 
-/* The rows of one pair, ring size and batch whose tests start so, but for the limit's own. */
+/* The rows of one pair, ring size and batch whose tests start so, but for those that all others are
+ * set beside. */
 static size_t select_bars(const json_t *rows, const char *test, const char *figure,
 			  struct bar *bars)
 {

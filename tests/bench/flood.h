@@ -1,7 +1,7 @@
 /*
- * Floods an interface with frames for the guest, from a packet socket: small ones as trains that the
- * kernel cuts into frames, which costs the sender a fraction of what it costs a receiver to take
- * them. Owned by one thread.
+ * Floods an interface with frames for the guest, from a packet socket: small ones as trains that
+ * the kernel cuts into frames, which costs the sender a fraction of what it costs a receiver to
+ * take them. Owned by one thread.
  */
 #ifndef AIRLOCK_BENCH_FLOOD_H
 #define AIRLOCK_BENCH_FLOOD_H

@@ -22,7 +22,8 @@ enum traffic {
 
 /* Header and frame `number` of `len` bytes (LARGE: always TRAFFIC_GSO) to buffer; bytes written. */
 uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t *buffer);
-/* TCP that the kernel is to cut into `count` frames of `len` bytes; bytes written. */
+/* Of the flow's number: TCP that the kernel is to cut into `count` frames of `len` bytes; bytes
+ * written. */
 uint32_t traffic_train(uint32_t len, uint32_t count, uint32_t flow, uint8_t *buffer);
 /* The same buffer once more, as frame `number` of its flow. */
 void traffic_next(enum traffic kind, uint32_t number, uint32_t len, uint8_t *buffer);

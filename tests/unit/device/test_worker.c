@@ -523,8 +523,8 @@ static void full_tap_is_waited_for(void **state)
 		if (wire_take(&hdr, got, sizeof(got)) == 60000)
 			sent++;
 	}
-	for (int i = 0; i < 20000 && n;
-	     i++) /* a driver's descriptors are its own again only then */
+	/* A driver's descriptors are its own again only when they are used. */
+	for (int i = 0; i < 20000 && n; i++)
 		if (used_take(TX, NULL) >= 0)
 			n--;
 		else
