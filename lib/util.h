@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ARRAY_SIZE(a)		     (sizeof(a) / sizeof((a)[0]))
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 /* A function that is to be part of whatever calls it. */
 #define in_place		     __attribute__((always_inline)) inline
 #define container_of(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
