@@ -224,6 +224,14 @@ static void remove_files(const struct rig *rig)
 	rmdir(rig->dir);
 }
 
+/* The kernel takes the interface away with the last process that held its queue, which may be a
+ * while after the broker. */
+static void tap_leave(void)
+{
+	for (int i = 0; i < 100 && host_has(RIG_TAP); i++)
+		rig_sleep(5);
+}
+
 void rig_stop(struct rig *rig)
 {
 	int rc = program_stop(&rig->broker);
@@ -234,9 +242,7 @@ void rig_stop(struct rig *rig)
 	assert_int_not_equal(0, access(rig->socket, F_OK));
 	assert_int_not_equal(0, access(rig->control, F_OK));
 	wire_close(&rig->wire);
-	/* The kernel takes the interface away with the last process that held its queue. */
-	for (int i = 0; i < 100 && host_has(RIG_TAP); i++)
-		rig_sleep(5);
+	tap_leave();
 	assert_false(host_has(RIG_TAP));
 	remove_files(rig);
 	program_free(&rig->broker);
@@ -250,6 +256,7 @@ void rig_abandon(struct rig *rig)
 	program_show(&rig->broker);
 	program_free(&rig->broker);
 	wire_close(&rig->wire);
+	tap_leave();
 	remove_files(rig);
 	rig->dir[0] = '\0';
 }

@@ -63,7 +63,7 @@ void rig_start(struct rig *rig, const char *const *options);
 void rig_ensure(struct rig *rig, const char *const *options);
 /* SIGTERM: the broker must end with 0 and leave neither TAP nor sockets. */
 void rig_stop(struct rig *rig);
-/* After a failed test: frees without asking for anything. */
+/* After a failed test, or a broker that ended by itself: frees without asking for anything. */
 void rig_abandon(struct rig *rig);
 
 /* A connection; then a guest whose traffic flows. Forgets the sandbox report of the one before. */
