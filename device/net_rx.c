@@ -465,14 +465,12 @@ static in_place int rx_read_large(struct pair *p)
 		return rx_error(p, (int)-n);
 	}
 	rx_learn(rx, n);
-	if (!rx_usable(p, n, &hdr)) {
-		/* Its bytes stay in the guest's buffers all the same. */
-		if (n > (ssize_t)sizeof(hdr))
-			rx_wrote(p, iov, min_of((uint64_t)n - sizeof(hdr), room));
+	/* Usable or not, its bytes stay in the guest's buffers. */
+	if (n > (ssize_t)sizeof(hdr))
+		rx_wrote(p, iov, min_of((uint64_t)n - sizeof(hdr), room));
+	if (!rx_usable(p, n, &hdr))
 		return rx_error(p, EINVAL);
-	}
 	frame_len = (uint32_t)((size_t)n - sizeof(hdr));
-	rx_wrote(p, iov, min_of((uint64_t)frame_len, room));
 	if (frame_len > room)
 		guest_peek(iov, rx->held.bytes, room);
 	if (p->filtering && !rx_passes(p, frame_len, frame_len > room))
