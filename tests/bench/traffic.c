@@ -80,11 +80,16 @@ static void segment(uint32_t len, uint32_t flow, uint8_t *buffer)
 	memcpy(buffer + AT_L4, &tcp, sizeof(tcp));
 }
 
-static void cut(struct virtio_net_hdr_v1 *hdr, uint32_t payload)
+static void leave_open(struct virtio_net_hdr_v1 *hdr, size_t check)
 {
 	hdr->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
 	hdr->csum_start = (uint16_t)(AT_L4 - TRAFFIC_HEADER);
-	hdr->csum_offset = offsetof(struct tcphdr, check);
+	hdr->csum_offset = (uint16_t)check;
+}
+
+static void cut(struct virtio_net_hdr_v1 *hdr, uint32_t payload)
+{
+	leave_open(hdr, offsetof(struct tcphdr, check));
 	hdr->gso_type = VIRTIO_NET_HDR_GSO_TCPV4;
 	hdr->gso_size = (uint16_t)payload;
 	hdr->hdr_len = HEADERS;
@@ -101,13 +106,11 @@ uint32_t traffic_fill(enum traffic kind, uint32_t len, uint32_t number, uint8_t 
 		datagram(kind, len, number, buffer);
 	else
 		segment(len, 0, buffer);
-	if (kind != TRAFFIC_MIXED && kind != TRAFFIC_SUMMED) {
-		hdr.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		hdr.csum_start = (uint16_t)(AT_L4 - TRAFFIC_HEADER);
-		hdr.csum_offset = kind == TRAFFIC_UDP ? offsetof(struct udphdr, check)
-						      : offsetof(struct tcphdr, check);
-	}
-	if (kind == TRAFFIC_LARGE)
+	if (kind == TRAFFIC_UDP)
+		leave_open(&hdr, offsetof(struct udphdr, check));
+	else if (kind == TRAFFIC_TCP)
+		leave_open(&hdr, offsetof(struct tcphdr, check));
+	else if (kind == TRAFFIC_LARGE)
 		cut(&hdr, SEGMENT);
 	memcpy(buffer, &hdr, TRAFFIC_HEADER);
 	traffic_next(kind, number, len, buffer);
