@@ -142,7 +142,7 @@ void backend_settle(struct backend *b)
 	char report[64];
 
 	snprintf(report, sizeof(report), "%s/report", b->dir);
-	b->pid = broker ? rig_reported(report, 2000) : b->program.pid;
+	b->pid = broker ? rig_reported(report) : b->program.pid;
 	pin_process(b->pid);
 }
 

@@ -64,7 +64,7 @@ static void unit_open(struct unit *u, unsigned int index)
 	rig_sleep(50);
 	u->next_ms = first_answer_ms(u, &u->guest->peer, clock_ns());
 	assert_ok(guest_open(u->guest, &small));
-	u->device = rig_reported(u->report, 5000);
+	u->device = rig_reported(u->report);
 	u->spawner = proc_parent(u->device);
 }
 

@@ -133,7 +133,7 @@ static void usage_error_changes_nothing(void **state)
 	if (usage->without)
 		rig_leave_out(&s, usage->without);
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(usage->code, program_wait(&rig.broker, rig_patience(5000)));
+	assert_int_equal(usage->code, program_wait(&rig.broker, RIG_WAIT_MS));
 	snprintf(name, sizeof(name), "%.*s", (int)strcspn(usage->option, "="), usage->option);
 	assert_true(program_says(&rig.broker, name, 0));
 	assert_false(host_has(RIG_TAP));
@@ -156,7 +156,7 @@ static void unprivileged_start_is_refused(void **state)
 	memcpy(s.args, nobody, sizeof(nobody));
 	s.args[5] = program_path("airlock-broker", path, sizeof(path));
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_not_equal(0, program_wait(&rig.broker, rig_patience(5000)));
+	assert_int_not_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_false(host_has(RIG_TAP));
 	rig_abandon(&rig);
 }
@@ -302,7 +302,7 @@ static void memory_must_be_sealed_when_asked_for(void **state)
 	rig_start(&rig, (const char *[]){ "--require-sealed", NULL });
 	rig_connect(&rig, &guest.peer);
 	assert_int_equal(PEER_REFUSED, guest_open(&guest, &unsealed));
-	assert_true(program_says(&rig.broker, "front-end: guest memory", rig_patience(500)));
+	assert_true(program_says(&rig.broker, "front-end: guest memory", RIG_WAIT_MS));
 	rig_close(&rig, &guest);
 	rig_serves(&rig); /* sealed */
 	rig_stop(&rig);
@@ -365,8 +365,8 @@ static void termination_ends_in_order_under_traffic(void **state)
 			assert_ok(guest_send(&guest, 0, NULL, frame, 64));
 		}
 		assert_ok(program_signal(&rig.broker, signals[i]));
-		assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
-		assert_true(peer_closed(&guest.peer, rig_patience(1000)));
+		assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
+		assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 		/* Stopped in order: every buffer taken was given back before the end. */
 		assert_true(guest_reap(&guest, 0) >= 0);
 		guest_close(&guest);
@@ -389,7 +389,7 @@ static void termination_after_a_hang_up_is_no_error(void **state)
 		guest_close(&guest);
 		rig_sleep(i);
 		assert_ok(program_signal(&rig.broker, SIGTERM));
-		assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+		assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 		assert_false(program_says(&rig.broker, "\\[error\\]", 0));
 		rig_abandon(&rig);
 	}
@@ -407,7 +407,7 @@ static void hangup_replaces_the_device(void **state)
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	before = rig_device(&rig);
 	assert_ok(program_signal(&rig.broker, SIGHUP));
-	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
+	assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 	guest_close(&guest);
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	assert_int_not_equal(before, rig_device(&rig));
@@ -427,7 +427,7 @@ static void every_connection_has_a_process_of_its_own(void **state)
 		assert_int_not_equal(before, rig_device(&rig));
 		before = rig_device(&rig);
 		rig_close(&rig, &guest);
-		assert_true(rig_gone(before, 1000));
+		assert_true(rig_gone(before));
 	}
 	rig_stop(&rig);
 }
@@ -439,14 +439,14 @@ static void once_ends_with_the_connection(void **state)
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	rig_exchange(&rig, &guest, 0);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+	assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	rig_abandon(&rig);
 
 	rig_start(&rig, (const char *[]){ "--once", NULL });
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(kill(rig_device(&rig), SIGKILL));
-	assert_int_equal(1, program_wait(&rig.broker, rig_patience(3000)));
+	assert_int_equal(1, program_wait(&rig.broker, RIG_WAIT_MS));
 	rig_abandon(&rig);
 }
 
@@ -471,14 +471,14 @@ static void once_counts_whom_it_served(void **state)
 	assert_ok(program_signal(&rig.broker, SIGCONT));
 	for (int i = 0; i < 20; i++) {
 		assert_ok(program_run(&other, &s));
-		assert_int_equal(2, program_wait(&other, rig_patience(3000)));
+		assert_int_equal(2, program_wait(&other, RIG_WAIT_MS));
 		program_free(&other);
 	}
 	assert_true(program_running(&rig.broker));
 	rig_open(&rig, &guest, &(struct guest_options){ 0 });
 	rig_exchange(&rig, &guest, 0);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+	assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	rig_abandon(&rig);
 }
 
@@ -499,7 +499,7 @@ static void killed_devices_are_replaced_under_traffic(void **state)
 		}
 		assert_ok(kill(pid, SIGKILL));
 		begin = clock_ms();
-		assert_true(peer_closed(&guest.peer, rig_patience(1000)));
+		assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 		guest_close(&guest);
 		assert_ok(peer_connect(&guest.peer, rig.socket));
 		assert_ok(peer_sync(&guest.peer));
@@ -508,7 +508,7 @@ static void killed_devices_are_replaced_under_traffic(void **state)
 		assert_true(host_has(RIG_TAP));
 		wire_drain(&rig.wire);
 	}
-	assert_true(program_says(&rig.broker, "SIGKILL|signal 9|killed", 500));
+	assert_true(program_says(&rig.broker, "SIGKILL|signal 9|killed", RIG_WAIT_MS));
 	rig_settled(&rig);
 	rig_serves(&rig);
 	rig_stop(&rig);
@@ -530,7 +530,7 @@ static void stopped_device_delays_nobody(void **state)
 	assert_ok(peer_sync(&guest.peer));
 	assert_in_range(clock_ms() - begin, 0, rig_patience(2 * RIG_SERVE_MS));
 	guest_close(&guest);
-	assert_true(rig_gone(pid, 1000));
+	assert_true(rig_gone(pid));
 	rig_serves(&rig);
 	rig_stop(&rig);
 }
@@ -545,10 +545,10 @@ static void killed_broker_takes_everything_with_it(void **state)
 	spawner = proc_parent(pid);
 	assert_true(spawner > 1);
 	assert_ok(program_signal(&rig.broker, SIGKILL));
-	program_wait(&rig.broker, rig_patience(2000));
-	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
-	assert_true(rig_gone(pid, 1000));
-	assert_true(rig_gone(spawner, 1000));
+	program_wait(&rig.broker, RIG_WAIT_MS);
+	assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
+	assert_true(rig_gone(pid));
+	assert_true(rig_gone(spawner));
 	rig_abandon(&rig);
 }
 
@@ -632,7 +632,7 @@ static void control_tells_and_restarts(void **state)
 	sandbox = rig_ctl(&rig, (const char *[]){ "sandbox", NULL });
 	assert_int_equal(device, json_integer_value(json_object_get(sandbox, "pid")));
 	restart = rig_ctl(&rig, (const char *[]){ "restart", NULL });
-	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
+	assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 	guest_close(&guest);
 	json_decref(status);
 	json_decref(stats);

@@ -105,7 +105,7 @@ static void send_burst(struct gso_flow *f)
 		gso_complete(&hdr, sent[i], lengths[i]);
 	}
 	guest_kick(&guest, 0);
-	assert_ok(guest_flush(&guest, 0, 2000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 }
 
 static void expect_burst(void)

@@ -118,17 +118,20 @@ static void offloads(void **state)
 	open_with(GUEST_CSUM | GUEST_TSO4, 1);
 	len = frame_flow(frame, &flow, &hdr);
 	assert_ok(wire_send(&rig.wire, &hdr, frame, len));
-	assert_int_equal(len, guest_receive(&guest, 0, &seen, received, sizeof(received), 2000));
+	assert_int_equal(len,
+			 guest_receive(&guest, 0, &seen, received, sizeof(received), RIG_WAIT_MS));
 	assert_int_equal(VIRTIO_NET_HDR_F_NEEDS_CSUM, seen.flags);
 	assert_int_equal(ERR, control_say(&control, 5, 0, &unasked, sizeof(unasked)));
 	assert_int_equal(OK, control_say(&control, 5, 0, &none, sizeof(none)));
 	assert_ok(wire_send(&rig.wire, &hdr, frame, len));
-	assert_int_equal(len, guest_receive(&guest, 0, &seen, received, sizeof(received), 2000));
+	assert_int_equal(len,
+			 guest_receive(&guest, 0, &seen, received, sizeof(received), RIG_WAIT_MS));
 	assert_int_equal(0, seen.flags);
 	assert_true(frame_checksummed(received, len));
 	assert_int_equal(OK, control_say(&control, 5, 0, &csum, sizeof(csum)));
 	assert_ok(wire_send(&rig.wire, &hdr, frame, len));
-	assert_int_equal(len, guest_receive(&guest, 0, &seen, received, sizeof(received), 2000));
+	assert_int_equal(len,
+			 guest_receive(&guest, 0, &seen, received, sizeof(received), RIG_WAIT_MS));
 	assert_int_equal(VIRTIO_NET_HDR_F_NEEDS_CSUM, seen.flags);
 	finish();
 }

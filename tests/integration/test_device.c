@@ -111,7 +111,7 @@ static void serves_its_descriptors(void **state)
 	assert_ok(proc_status(rig.broker.pid, "NoNewPrivs", value, sizeof(value)));
 	assert_string_equal("1", value);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, rig_patience(2000)));
+	assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_false(host_has(RIG_TAP));
 }
 
@@ -186,10 +186,10 @@ static void refuses_to_serve(void **state)
 		peer_adopt(&guest.peer, ends[0]);
 		assert_ok(peer_sync(&guest.peer));
 		peer_close(&guest.peer);
-		assert_int_equal(0, program_wait(&rig.broker, rig_patience(2000)));
+		assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 		return;
 	}
-	rc = program_wait(&rig.broker, rig_patience(2000));
+	rc = program_wait(&rig.broker, RIG_WAIT_MS);
 	close(ends[0]);
 	assert_int_equal(r->code, rc);
 	assert_true(program_says(&rig.broker, r->says, 0));

@@ -105,7 +105,7 @@ static bool passes(void)
 	bool seen = false;
 
 	assert_ok(guest_send(&guest, 0, NULL, frame, len));
-	assert_ok(guest_flush(&guest, 0, 2000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	for (size_t i = 0; i < ARRAY_SIZE(wires); i++)
 		while (wire_recv(&wires[i], NULL, received, sizeof(received)) > 0)
 			seen = true;

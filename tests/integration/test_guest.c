@@ -299,7 +299,7 @@ static void open_guest(uint64_t features)
 	assert_ok(guest_set_up(&guest));
 	assert_ok(guest_start_rings(&guest, 0));
 	rig_transmit(&rig, &guest, 0, 64, 1, 3);
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 }
 
 static void inject(uint32_t number)
@@ -314,7 +314,7 @@ static void expect_break(const struct row *row)
 
 	for (int i = 0; row->ring == RX && i < 3; i++)
 		inject(77);
-	assert_int_equal(1, guest_ring_signals(r->err, rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(r->err, RIG_WAIT_MS));
 	for (int i = 0; i < 3; i++)
 		fd_signal(r->kick);
 	assert_int_equal(0, guest_ring_signals(r->err, 10));
@@ -341,7 +341,7 @@ static void expect_transmitted(const struct row *row)
 	for (int i = 0; r->format == &guest_split && i < 200; i++)
 		if (guest_split_raw(r).used->idx != r->avail)
 			rig_sleep(5);
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	rig_transmit(&rig, &guest, 0, 300, 5, 20);
 	assert_int_equal(0, guest_ring_signals(r->err, 0));
 }
@@ -352,7 +352,7 @@ static uint32_t next_received(struct guest_queue *q)
 	uint32_t slot, len, number = 0;
 
 	do {
-		assert_ok(guest_ring_wait(&q->ring, 1000));
+		assert_ok(guest_ring_wait(&q->ring, RIG_WAIT_MS));
 		assert_int_equal(1, guest_ring_take(&q->ring, &slot, &len));
 	} while (len == 0);
 	assert_int_equal(FRAME + 12, len);
@@ -463,9 +463,9 @@ static void chain_of_thousands_is_dropped(void **state)
 	/* Dropped, or the ring broken where the device bounds its tables; nothing is sent. */
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
-	rig.wire.timeout_ms = 2000;
+	rig.wire.timeout_ms = WIRE_WAIT_MS;
 	if (!guest_ring_signals(r->err, 0)) {
-		assert_ok(guest_flush(&guest, 0, 1000));
+		assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 		rig_transmit(&rig, &guest, 0, 300, 5, 20);
 	}
 	guest_close(&guest);
@@ -497,9 +497,8 @@ static void vanished_memory_breaks_its_rings(void **state)
 	rig_exchange(&rig, &guest, 0);
 	assert_ok(ftruncate(guest.memory.region[0].fd, 0));
 	fd_signal(guest.queue[TX].ring.kick);
-	assert_int_equal(1, guest_ring_signals(guest.queue[TX].ring.err, rig_patience(1000)));
-	assert_true(program_says(&rig.broker, "front-end: memory of ring 1 vanished",
-				 rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(guest.queue[TX].ring.err, RIG_WAIT_MS));
+	assert_true(program_says(&rig.broker, "front-end: memory of ring 1 vanished", RIG_WAIT_MS));
 	assert_ok(peer_sync(&guest.peer));
 	guest_close(&guest);
 	rig_serves(&rig);

@@ -169,7 +169,7 @@ static void too_many_early_deaths_end_the_broker(void **state)
 
 		assert_in_range(pause, least - 50, least + rig_patience(500));
 	}
-	assert_int_equal(1, program_wait(&rig.broker, rig_patience(2000)));
+	assert_int_equal(1, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_true(program_says(&rig.broker, "10 devices in a row died", 0));
 	assert_false(host_has(RIG_TAP));
 	rig_abandon(&rig);

@@ -111,7 +111,7 @@ static void interrupted(unsigned wanted)
 	unsigned index = !wanted;
 
 	while (index != wanted) {
-		assert_int_equal(VU_BACK_VRING_CALL, told(&index, rig_patience(1000)));
+		assert_int_equal(VU_BACK_VRING_CALL, told(&index, RIG_WAIT_MS));
 		acknowledge(VU_BACK_VRING_CALL);
 	}
 }
@@ -139,11 +139,11 @@ static void frames_by_messages(void **state)
 		guest.queue[TX].ring.format->arm(&guest.queue[TX].ring);
 		assert_ok(guest_post(&guest, 0, NULL, frame, 200));
 		guest_kick(&guest, 0);
-		rig.wire.timeout_ms = n ? 2000 : 20;
+		rig.wire.timeout_ms = n ? WIRE_WAIT_MS : 20;
 		if (!n) /* nobody looks before the message */
 			assert_int_equal(-ETIMEDOUT,
 					 wire_recv(&rig.wire, NULL, received, sizeof(received)));
-		rig.wire.timeout_ms = 2000;
+		rig.wire.timeout_ms = WIRE_WAIT_MS;
 		kick(TX);
 		assert_int_equal(200, wire_recv(&rig.wire, NULL, received, sizeof(received)));
 		assert_true(frame_intact(received, 200, n));
@@ -159,7 +159,7 @@ static void frames_by_messages(void **state)
 	quiet();
 	guest.queue[RX].ring.format->arm(&guest.queue[RX].ring);
 	assert_ok(wire_send(&rig.wire, NULL, frame, 200));
-	assert_int_equal(VU_BACK_VRING_CALL, told(&index, rig_patience(1000)));
+	assert_int_equal(VU_BACK_VRING_CALL, told(&index, RIG_WAIT_MS));
 	assert_ok(guest_ring_post(&guest.queue[TX].ring, &nowhere, 1, false, 0));
 	guest_kick(&guest, 0);
 	kick(TX);
@@ -167,7 +167,7 @@ static void frames_by_messages(void **state)
 	acknowledge(VU_BACK_VRING_CALL);
 	/* A ring that breaks says so once, and starts again. */
 	do {
-		uint32_t request = told(&index, rig_patience(1000));
+		uint32_t request = told(&index, RIG_WAIT_MS);
 
 		assert_true(request);
 		acknowledge(request);

@@ -160,7 +160,7 @@ static void what_vanishes_breaks_its_ring_alone(void **state)
 	start_rings();
 	if (v->ring == TX) {
 		rig_exchange(&rig, &guest, 0);
-		assert_ok(guest_flush(&guest, 0, rig_patience(1000)));
+		assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	} else {
 		q->hold = true; /* no buffer is left but the one that is posted below */
 		rig_receive(&rig, &guest, 0, 64, 1, q->slots);
@@ -168,9 +168,9 @@ static void what_vanishes_breaks_its_ring_alone(void **state)
 	post(v, file);
 	if (v->ring == RX)
 		inject(3);
-	assert_int_equal(1, guest_ring_signals(q->ring.err, rig_patience(1000)));
+	assert_int_equal(1, guest_ring_signals(q->ring.err, RIG_WAIT_MS));
 	snprintf(words, sizeof(words), "front-end: memory of ring %u vanished", v->ring);
-	assert_true(program_says(&rig.broker, words, rig_patience(1000)));
+	assert_true(program_says(&rig.broker, words, RIG_WAIT_MS));
 	assert_int_equal(0, guest_ring_signals(guest.queue[!v->ring].ring.err, 0));
 	if (v->ring == RX)
 		rig_transmit(&rig, &guest, 0, 300, 5, 20);
@@ -269,7 +269,7 @@ static void meet(const struct stall *s)
 		say(VU_ADD_MEM_REG, &m, sizeof(m), &stalled.file);
 	else
 		say(VU_SET_VRING_CALL, &index, sizeof(index), &stalled.file);
-	assert_true(stalled_holds(&stalled, rig_patience(1000)));
+	assert_true(stalled_holds(&stalled, RIG_WAIT_MS));
 }
 
 /* A worker may sleep until it is asked for; then it counts. */
@@ -291,9 +291,9 @@ static void what_never_answers_ends_its_device(void **state)
 	begin = clock_ms();
 	if (s->use <= RING)
 		say(VU_GET_VRING_BASE, &ring, sizeof(ring), NULL);
-	assert_true(peer_closed(&guest.peer, rig_patience(2000)));
+	assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 	assert_in_range(clock_ms() - begin, 0, rig_patience(1000));
-	assert_true(program_says(&rig.broker, s->says, rig_patience(1000)));
+	assert_true(program_says(&rig.broker, s->says, RIG_WAIT_MS));
 	guest_close(&guest);
 
 	/* The next is served while the dead one cannot even be reaped. */
@@ -363,7 +363,7 @@ static void is_usable(int fd, uint64_t bytes)
 	assert_int_equal(100, wire_recv(&rig.wire, NULL, got, sizeof(got)));
 	assert_true(frame_number(got, 100, &number) && number == 4711);
 	assert_true(frame_intact(got, 100, 4711));
-	assert_ok(guest_ring_wait(&q->ring, rig_patience(1000)));
+	assert_ok(guest_ring_wait(&q->ring, RIG_WAIT_MS));
 	assert_int_equal(1, guest_ring_take(&q->ring, &cookie, &len));
 	munmap(at, bytes);
 }

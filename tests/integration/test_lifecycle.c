@@ -119,8 +119,8 @@ static void call_is_replaced_while_running(void **state)
 	frame_pattern(frame, 64, 1);
 	assert_ok(guest_post(&guest, 0, NULL, frame, 64));
 	guest_kick(&guest, 0);
-	assert_int_equal(1, guest_ring_signals(old, 1000));
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_int_equal(1, guest_ring_signals(old, RIG_WAIT_MS));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	wire_drain(&rig.wire);
 	/* None at all: no interrupts any more, traffic all the same. */
 	assert_ok(peer_tell_event(&guest.peer, VU_SET_VRING_CALL, TX, -1));
@@ -165,7 +165,7 @@ static void broken_ring_signals_once_and_alone(void **state)
 		rig_exchange(&rig, &guest, 0);
 		break_ring(broken);
 		use_up(r, broken);
-		assert_int_equal(1, guest_ring_signals(r->err, 1000));
+		assert_int_equal(1, guest_ring_signals(r->err, RIG_WAIT_MS));
 		for (int i = 0; i < 20; i++) {
 			fd_signal(r->kick);
 			rig_sleep(1);
@@ -205,10 +205,10 @@ static void disabled_transmit_ring_discards(void **state)
 		frame_pattern(frame, 64, i);
 		assert_ok(guest_send(&guest, 0, NULL, frame, 64));
 	}
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
-	rig.wire.timeout_ms = 2000;
+	rig.wire.timeout_ms = WIRE_WAIT_MS;
 	assert_ok(guest_ring_enable(&guest, TX, true));
 	rig_exchange(&rig, &guest, 0);
 	finish();
@@ -268,7 +268,7 @@ static void stop_is_idempotent(void **state)
 	(void)state;
 	rig_open(&rig, &guest, &(struct guest_options){ .features = format, .base = base_at(177) });
 	rig_transmit(&rig, &guest, 0, 64, 0, 10);
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	for (int i = 0; i < 3; i++) {
 		assert_ok(guest_ring_stop(&guest, TX, &base));
 		assert_int_equal(base_at(187), base);
@@ -328,7 +328,7 @@ static void reset_owner_starts_over(void **state)
 	guest_kick(&guest, 0);
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
-	rig.wire.timeout_ms = 2000;
+	rig.wire.timeout_ms = WIRE_WAIT_MS;
 	/* The same connection again, from the start. */
 	for (unsigned i = 0; i < 2; i++)
 		guest_ring_free(&guest.queue[i].ring);
@@ -364,7 +364,7 @@ static void send_from(uint64_t gpa, uint32_t number)
 	guest_kick(&guest, 0);
 	assert_int_equal(200, wire_recv(&rig.wire, NULL, received, sizeof(received)));
 	assert_true(frame_intact(received, 200, number));
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	q->slot[0] = usual;
 }
 
@@ -402,7 +402,7 @@ static void removed_memory_breaks_the_ring_that_uses_it(void **state)
 	assert_ok(remove_region((size_t)i));
 	assert_ok(guest_ring_post(r, &p, 1, false, 0));
 	guest_ring_kick(r);
-	assert_int_equal(1, guest_ring_signals(r->err, 1000));
+	assert_int_equal(1, guest_ring_signals(r->err, RIG_WAIT_MS));
 	rig_receive(&rig, &guest, 0, 64, 1, 10);
 	finish();
 }
@@ -442,11 +442,10 @@ static void buffer_that_vanishes_half_way(void **state)
 		assert_int_equal(small,
 				 guest_ring_signals(q->ring.err, rig_patience(small ? 1000 : 50)));
 		if (small)
-			assert_true(program_says(&rig.broker,
-						 "front-end: memory of ring 0 vanished",
-						 rig_patience(1000)));
+			assert_true(program_says(
+				&rig.broker, "front-end: memory of ring 0 vanished", RIG_WAIT_MS));
 		else
-			assert_ok(guest_ring_wait(&q->ring, rig_patience(1000)));
+			assert_ok(guest_ring_wait(&q->ring, RIG_WAIT_MS));
 		rig_transmit(&rig, &guest, 0, 64, 1, 10);
 		rig_close(&rig, &guest);
 	}

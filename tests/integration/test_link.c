@@ -117,16 +117,16 @@ static void changes_reach_the_guest(void **state)
 	assert_config(true, 1500);
 	assert_false(told(30));
 	host_mtu_set(1400);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(true, 1400);
 	host_up(false);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(false, 1400);
 	host_up(true);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(true, 1400);
 	host_mtu_set(9000);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(true, 9000);
 	rig_exchange(&rig, &guest, 0);
 	/* What the front-end has lowered stays so, and the administrator may go below. */
@@ -135,7 +135,7 @@ static void changes_reach_the_guest(void **state)
 	assert_false(told(50));
 	assert_config(true, 2000);
 	host_mtu_set(1000);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(true, 1000);
 	/* A suspended device says nothing until it goes on. */
 	assert_ok(guest_ring_stop(&guest, 0, &base));
@@ -144,7 +144,7 @@ static void changes_reach_the_guest(void **state)
 	host_mtu_set(1300);
 	assert_false(told(50));
 	assert_ok(guest_ring_configure(&guest, 1, base));
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_false(told(30));
 	host_mtu_set(1500);
 	rig_close(&rig, &guest);
@@ -164,7 +164,7 @@ static void changes_between_connections(void **state)
 		;
 	assert_config(false, 1300);
 	host_up(true);
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(true, 1300);
 	host_mtu_set(1500);
 	rig_exchange(&rig, &guest, 0);
@@ -213,7 +213,7 @@ static void announcing(void **state)
 	assert_ok(control_open(&control, &guest, 1));
 	assert_false(told(50));
 	send_rarp();
-	assert_true(told(1000));
+	assert_true(told(RIG_WAIT_MS));
 	assert_config(3, 1500);
 	assert_false(sent(ETH_P_RARP));
 	assert_int_equal(VIRTIO_NET_OK, control_say(&control, 3, 0, NULL, 0));

@@ -155,8 +155,8 @@ static void goes_on_in_another_process(void **state)
 			assert_ok(guest_send(&guest, 0, NULL, frame, 64 + sent % 900));
 		}
 		assert_ok(guest_post_buffers(&guest, 0, 5));
-		assert_int_equal(4000,
-				 guest_receive(&guest, 0, NULL, received, sizeof(received), 2000));
+		assert_int_equal(4000, guest_receive(&guest, 0, NULL, received, sizeof(received),
+						     RIG_WAIT_MS));
 		assert_true(frame_intact(received, 4000, round));
 		for (; got < sent; got++) {
 			int len;
@@ -170,7 +170,7 @@ static void goes_on_in_another_process(void **state)
 			assert_int_equal(got, number);
 		}
 	}
-	assert_ok(guest_flush(&guest, 0, 2000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
 	assert_int_equal(-ETIMEDOUT,
@@ -376,7 +376,7 @@ static void log_is_exact(void **state)
 		rig_receive(&rig, &guest, 0, 60 + 397 * round, number, 1 + round);
 		rig_transmit(&rig, &guest, 0, 60 + 397 * round, number, 1 + round);
 		number += 100;
-		assert_ok(guest_flush(&guest, 0, 1000));
+		assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 		rig_sleep(2);
 		assert_true(memory_compare() > 0);
 		for (unsigned i = 0; i < 2; i++)

@@ -108,8 +108,8 @@ static void receive_offloaded(const struct frame_flow *flows, size_t n)
 		size_t len = frame_flow(frame, &flows[i], &hdr);
 
 		assert_ok(wire_send(&rig.wire, &hdr, frame, len));
-		assert_int_equal(len,
-				 guest_receive(&guest, 0, &seen, received, sizeof(received), 2000));
+		assert_int_equal(len, guest_receive(&guest, 0, &seen, received, sizeof(received),
+						    RIG_WAIT_MS));
 		assert_offload(&hdr, &seen);
 		assert_memory_equal(frame, received, len);
 	}
@@ -127,7 +127,8 @@ static void receive_finished(const struct frame_flow *flows, size_t n)
 
 		assert_ok(wire_send(&rig.wire, &hdr, frame, len));
 		do {
-			int rc = guest_receive(&guest, 0, &seen, received, sizeof(received), 2000);
+			int rc = guest_receive(&guest, 0, &seen, received, sizeof(received),
+					       RIG_WAIT_MS);
 
 			assert_in_range(rc, headers, 1514);
 			assert_int_equal(VIRTIO_NET_HDR_GSO_NONE, seen.gso_type);
@@ -268,7 +269,7 @@ static void lying_header_drops_its_frame(void **state)
 		assert_ok(guest_send(&guest, 0, &lie->hdr, frame, len));
 		rig_transmit(&rig, &guest, 0, 64, i, 1);
 	}
-	assert_ok(guest_flush(&guest, 0, 1000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	rig_exchange(&rig, &guest, 0);
 	rig_close(&rig, &guest);
 	rig_stop(&rig);

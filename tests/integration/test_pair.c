@@ -89,11 +89,11 @@ static bool told_of_a_change(void)
 }
 
 /* The broker has hung up on the VMM. */
-static bool hung_up(int ms)
+static bool hung_up(void)
 {
 	struct pollfd p = { .fd = card.sock, .events = POLLRDHUP };
 
-	return poll(&p, 1, rig_patience(ms)) > 0;
+	return poll(&p, 1, RIG_WAIT_MS) > 0;
 }
 
 static void vmms_come_and_go(void **state)
@@ -112,8 +112,8 @@ static void vmms_come_and_go(void **state)
 		device = rig_device(&rig);
 		transport = transport_of();
 		leave();
-		assert_true(rig_gone(device, RIG_SERVE_MS));
-		assert_true(rig_gone(transport, RIG_SERVE_MS));
+		assert_true(rig_gone(device));
+		assert_true(rig_gone(transport));
 	}
 	assert_int_equal(20, status_number("connections"));
 	assert_int_equal(0, status_number("restarts"));
@@ -173,7 +173,7 @@ static void the_device_hangs(void **state)
 	assert_ok(card_write(&card, CARD_BAR0, 0x14, 0, 1)); /* asks it to stop */
 	assert_int_equal(0, card_read(&card, CARD_BAR0, 0x14, 1));
 	assert_in_range(clock_ms() - begin, 0, rig_patience(2000));
-	assert_true(rig_gone(device, RIG_SERVE_MS));
+	assert_true(rig_gone(device));
 	assert_int_equal(RUNNING, card_drive(&card, &guest));
 	rig_exchange(&rig, &guest, 0);
 	leave();
@@ -212,8 +212,8 @@ static void the_transport_dies(void **state)
 		transport = transport_of();
 		begin = clock_ms();
 		assert_ok(kill(transport, signals[i]));
-		assert_true(hung_up(1000));
-		assert_true(rig_gone(device, RIG_SERVE_MS)); /* with its front-end */
+		assert_true(hung_up());
+		assert_true(rig_gone(device)); /* with its front-end */
 		card_close(&card);
 		boot();
 		assert_in_range(clock_ms() - begin, 0, rig_patience(RIG_SERVE_MS));
@@ -231,7 +231,7 @@ static void the_transport_hangs(void **state)
 	/* Nobody asks it: frames flow past it. */
 	rig_exchange(&rig, &guest, 0);
 	assert_int_equal(1, send(card.sock, "", 1, MSG_NOSIGNAL)); /* half a word, unread */
-	assert_true(hung_up(3000));
+	assert_true(hung_up());
 	card_close(&card);
 	boot();
 	leave();
@@ -284,9 +284,9 @@ static void a_restart_ends_the_session(void **state)
 	device = rig_device(&rig);
 	transport = transport_of();
 	assert_ok(program_signal(&rig.broker, SIGHUP));
-	assert_true(hung_up(2000));
-	assert_true(rig_gone(device, 2000));
-	assert_true(rig_gone(transport, 2000));
+	assert_true(hung_up());
+	assert_true(rig_gone(device));
+	assert_true(rig_gone(transport));
 	card_close(&card);
 	boot();
 	assert_int_equal(0, status_number("restarts"));
@@ -303,7 +303,7 @@ static void sigterm_ends_both_in_order(void **state)
 	device = rig_device(&rig);
 	transport = transport_of();
 	assert_ok(program_signal(&rig.broker, SIGTERM));
-	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+	assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_false(proc_alive(device));
 	assert_false(proc_alive(transport));
 	assert_false(program_says(&rig.broker, "\\[error\\]", 0));
@@ -318,8 +318,8 @@ static void kill_of_the_broker_ends_both(void **state)
 	device = rig_device(&rig);
 	transport = transport_of();
 	assert_ok(program_signal(&rig.broker, SIGKILL));
-	assert_true(rig_gone(device, 2000));
-	assert_true(rig_gone(transport, 2000));
+	assert_true(rig_gone(device));
+	assert_true(rig_gone(transport));
 }
 
 /* --once: ends with its VMM; a device that dies meanwhile is replaced all the same. */
@@ -345,7 +345,7 @@ static void once(void **state)
 			assert_ok(kill(transport_of(), SIGKILL));
 		else
 			card_close(&card);
-		assert_int_equal(rows[i].code, program_wait(&rig.broker, rig_patience(3000)));
+		assert_int_equal(rows[i].code, program_wait(&rig.broker, RIG_WAIT_MS));
 		card_close(&card);
 		rig_abandon(&rig);
 	}

@@ -529,7 +529,7 @@ static void expect(const struct row *row)
 			assert_int_equal(8, answer.head.size);
 			assert_int_not_equal(0, refusal(&answer));
 		}
-		assert_true(peer_closed(&guest.peer, 1000));
+		assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 		return;
 	}
 	rc = peer_recv(&guest.peer, &answer);
@@ -672,7 +672,7 @@ static void a_descriptor_with_every_byte(void **state)
 		rc = peer_send_raw(&guest.peer, (const char *)&message.head + i, 1, &fd, 1);
 	close(fd);
 	assert_true(rc == 0 || rc == -ECONNRESET);
-	assert_true(peer_closed(&guest.peer, 1000));
+	assert_true(peer_closed(&guest.peer, RIG_WAIT_MS));
 	guest_close(&guest);
 	rig_serves(&rig);
 }

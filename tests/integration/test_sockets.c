@@ -73,7 +73,7 @@ static void live_socket_is_an_error(void **state)
 	rig_prepare(&rig, &s, (const char *[]){ NULL });
 	sock = bind_at(rig.socket, true);
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(2, program_wait(&rig.broker, rig_patience(5000)));
+	assert_int_equal(2, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_true(program_says(&rig.broker, "--socket-path", 0));
 	assert_false(host_has(RIG_TAP));
 	assert_ok(access(rig.socket, F_OK));
@@ -90,7 +90,7 @@ static void file_in_the_way_is_an_error(void **state)
 	rig_prepare(&rig, &s, (const char *[]){ NULL });
 	close(open(rig.socket, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
 	assert_ok(program_run(&rig.broker, &s));
-	assert_int_equal(2, program_wait(&rig.broker, rig_patience(5000)));
+	assert_int_equal(2, program_wait(&rig.broker, RIG_WAIT_MS));
 	assert_ok(stat(rig.socket, &st));
 	assert_true(S_ISREG(st.st_mode));
 	rig_abandon(&rig);
@@ -188,7 +188,7 @@ static void connected_descriptor_serves_once(void **state)
 	assert_ok(guest_open(&guest, &(struct guest_options){ 0 }));
 	rig_exchange(&rig, &guest, 0);
 	guest_close(&guest);
-	assert_int_equal(0, program_wait(&rig.broker, rig_patience(3000)));
+	assert_int_equal(0, program_wait(&rig.broker, RIG_WAIT_MS));
 	rig_abandon(&rig);
 }
 

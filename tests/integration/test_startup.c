@@ -58,6 +58,8 @@ static struct shared {
 	} steps[STEPS_MAX];
 } * shared;
 
+static char policy_dir[] = "/tmp/airlock-startup.XXXXXX", policy_option[64];
+
 static void call_see(void *arg, unsigned process, int nr, uint64_t argument)
 {
 	(void)arg;
@@ -105,7 +107,7 @@ static bool as_confined(pid_t broker)
 {
 	char now[sizeof(shared->confined)];
 
-	for (int i = 0; i < 400; i++, rig_sleep(5)) {
+	for (int64_t end = clock_ms() + RIG_WAIT_MS; clock_ms() < end; rig_sleep(5)) {
 		now[0] = '\0';
 		add_process(now, sizeof(now), broker, 0);
 		if (!strcmp(now, shared->confined))
@@ -146,7 +148,9 @@ static void note_reason(struct step *s, const struct injected *in)
 
 static int host_is_as_it_was(struct step *s, const struct rig *rig, struct injected *in)
 {
-	for (int i = 0; i < 400 && (any_left(in) || host_has(RIG_TAP)); i++)
+	int64_t end = clock_ms() + RIG_WAIT_MS;
+
+	while ((any_left(in) || host_has(RIG_TAP)) && clock_ms() < end)
 		inject_serve(in, 5);
 	if (any_left(in))
 		return wrong(s, "leaves a process");
@@ -170,10 +174,10 @@ static int step_judge(struct step *s, struct injected *in)
 		if (!as_confined(in->program.pid))
 			return wrong(s, "serves, and is not confined as it should be");
 		program_signal(&in->program, SIGTERM);
-		if (inject_serve(in, 3000) != INJECT_ENDED)
+		if (inject_serve(in, RIG_WAIT_MS) != INJECT_ENDED)
 			return wrong(s, "does not end on SIGTERM");
 	}
-	code = program_wait(&in->program, 1000);
+	code = program_wait(&in->program, RIG_WAIT_MS);
 	note_reason(s, in);
 	if (event == INJECT_ENDED || code)
 		s->end = code == 1 ? FAILED : code == 2 ? MISTAKEN : WRONG;
@@ -191,6 +195,11 @@ static int directory_is_empty(struct step *s, const struct rig *rig)
 	return rmdir(rig->dir) ? wrong(s, "leaves a file") : 0;
 }
 
+static void prepare(struct rig *rig, struct program_start *start)
+{
+	rig_prepare(rig, start, (const char *[]){ "--address=192.0.2.1/24", policy_option, NULL });
+}
+
 static void step_try(struct step *s)
 {
 	struct inject_plan plan = { .call = s->call, .error = ENOMEM };
@@ -198,7 +207,7 @@ static void step_try(struct step *s)
 	struct injected in;
 	struct rig rig;
 
-	rig_prepare(&rig, &start, (const char *[]){ "--address=192.0.2.1/24", NULL });
+	prepare(&rig, &start);
 	if (inject_run(&in, &start, &plan))
 		wrong(s, "cannot be started");
 	else if (!step_judge(s, &in) && !host_is_as_it_was(s, &rig, &in))
@@ -251,7 +260,7 @@ static void observe(size_t unused)
 	struct rig rig;
 
 	(void)unused;
-	rig_prepare(&rig, &start, (const char *[]){ "--address=192.0.2.1/24", NULL });
+	prepare(&rig, &start);
 	if (inject_run(&in, &start, &plan) || inject_serve(&in, RIG_START_MS) != INJECT_READY)
 		_exit(1);
 	in.plan.see = NULL;
@@ -259,8 +268,9 @@ static void observe(size_t unused)
 		inject_serve(&in, 5);
 	add_process(shared->confined, sizeof(shared->confined), in.program.pid, 0);
 	program_signal(&in.program, SIGTERM);
-	if (inject_serve(&in, 3000) != INJECT_ENDED || program_wait(&in.program, 1000) ||
-	    host_is_as_it_was(&nothing, &rig, &in) || directory_is_empty(&nothing, &rig))
+	if (inject_serve(&in, RIG_WAIT_MS) != INJECT_ENDED ||
+	    program_wait(&in.program, RIG_WAIT_MS) || host_is_as_it_was(&nothing, &rig, &in) ||
+	    directory_is_empty(&nothing, &rig))
 		_exit(1);
 }
 
@@ -357,17 +367,40 @@ static bool must_end(const struct step *s)
 	return false;
 }
 
+/* One text that is not the one the broker was built with, for the compiler to have something to do.
+ */
+static void policies_make(void)
+{
+	char from[256], command[512];
+
+	assert_non_null(mkdtemp(policy_dir));
+	snprintf(command, sizeof(command), "cp %.256s/*.policy %s && echo '#' >> %s/worker.policy",
+		 program_policies(from, sizeof(from)), policy_dir, policy_dir);
+	assert_ok(system(command));
+	snprintf(policy_option, sizeof(policy_option), "--policy-dir=%s", policy_dir);
+}
+
+static void policies_remove(void)
+{
+	char command[64];
+
+	snprintf(command, sizeof(command), "rm -rf %s", policy_dir);
+	assert_ok(system(command));
+}
+
 static void every_step_of_a_start(void **state)
 {
 	unsigned ends[ARRAY_SIZE(processes)][5] = { 0 };
 
 	(void)state;
+	policies_make();
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		      0);
 	assert_ptr_not_equal(MAP_FAILED, shared);
 	assert_ok(wait_for(apart(observe, 0)));
 	steps_make();
 	steps_run();
+	policies_remove();
 	for (size_t i = 0; i < shared->nsteps; i++) {
 		struct step *s = &shared->steps[i];
 

@@ -148,7 +148,7 @@ static bool flows_arrive(uint16_t mask)
 /* Steering is switched on after the last queue. */
 static bool flows_come_to_arrive(uint16_t mask)
 {
-	for (int64_t end = clock_ms() + rig_patience(2000); clock_ms() < end;)
+	for (int64_t end = clock_ms() + RIG_WAIT_MS; clock_ms() < end;)
 		if (flows_arrive(mask))
 			return true;
 	return false;

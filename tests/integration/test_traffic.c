@@ -133,7 +133,7 @@ static void send_sizes(size_t step)
 		assert_true(frame_intact(received, expect, number));
 		expect += step;
 	}
-	assert_ok(guest_flush(&guest, 0, 2000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 }
 
 static void receive_sizes(size_t step)
@@ -149,7 +149,7 @@ static void receive_sizes(size_t step)
 			frame_pattern(frame, len, (uint32_t)len);
 			assert_ok(wire_send(&rig.wire, NULL, frame, len));
 		}
-		n = guest_receive(&guest, 0, &hdr, received, sizeof(received), 2000);
+		n = guest_receive(&guest, 0, &hdr, received, sizeof(received), RIG_WAIT_MS);
 		assert_int_equal(expect, n);
 		assert_true(frame_intact(received, expect, (uint32_t)expect));
 		assert_int_equal(0, hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM);
@@ -201,8 +201,8 @@ static void both_ways_past_the_wrap(void **state)
 		assert_int_equal(got, number);
 		assert_true(frame_intact(received, 60 + got % 1400, got));
 		got++;
-		assert_int_equal(60 + back % 1400,
-				 guest_receive(&guest, 0, NULL, received, sizeof(received), 2000));
+		assert_int_equal(60 + back % 1400, guest_receive(&guest, 0, NULL, received,
+								 sizeof(received), RIG_WAIT_MS));
 		assert_true(frame_intact(received, 60 + back % 1400, back));
 		back++;
 	}
@@ -248,7 +248,7 @@ static void restarts_lose_no_transmitted_frame(void **state)
 			assert_int_equal(got, number);
 		}
 	}
-	assert_ok(guest_flush(&guest, 0, 2000));
+	assert_ok(guest_flush(&guest, 0, RIG_WAIT_MS));
 	rig.wire.timeout_ms = 50;
 	assert_int_equal(-ETIMEDOUT, wire_recv(&rig.wire, NULL, received, sizeof(received)));
 	rig_close(&rig, &guest);
@@ -269,8 +269,9 @@ static void restarts_lose_no_received_frame(void **state)
 		}
 		restart(0);
 		for (; got < sent; got++) {
-			assert_int_equal(64 + got % 900, guest_receive(&guest, 0, NULL, received,
-								       sizeof(received), 2000));
+			assert_int_equal(64 + got % 900,
+					 guest_receive(&guest, 0, NULL, received, sizeof(received),
+						       RIG_WAIT_MS));
 			assert_true(frame_intact(received, 64 + got % 900, got));
 		}
 	}
@@ -307,13 +308,15 @@ static void merged_frame_waits_for_its_last_buffer(void **state)
 		assert_int_equal(0, guest_split_raw(&guest.queue[0].ring).used->idx);
 		assert_ok(guest_post_buffers(&guest, 0, 1));
 	}
-	assert_int_equal(4000, guest_receive(&guest, 0, &hdr, received, sizeof(received), 1000));
+	assert_int_equal(4000,
+			 guest_receive(&guest, 0, &hdr, received, sizeof(received), RIG_WAIT_MS));
 	assert_int_equal(8, hdr.num_buffers);
 	assert_true(frame_intact(received, 4000, 1));
 	assert_int_equal(-ETIMEDOUT,
 			 guest_receive(&guest, 0, &hdr, received, sizeof(received), 30));
 	assert_ok(guest_post_buffers(&guest, 0, 1));
-	assert_int_equal(60, guest_receive(&guest, 0, &hdr, received, sizeof(received), 1000));
+	assert_int_equal(60,
+			 guest_receive(&guest, 0, &hdr, received, sizeof(received), RIG_WAIT_MS));
 	assert_true(frame_intact(received, 60, 2));
 	rig_close(&rig, &guest);
 	rig_stop(&rig);
@@ -333,7 +336,8 @@ static void held_frame_survives_a_restart(void **state)
 	assert_int_equal(-ETIMEDOUT,
 			 guest_receive(&guest, 0, NULL, received, sizeof(received), 30));
 	assert_ok(guest_post_buffers(&guest, 0, 5));
-	assert_int_equal(4000, guest_receive(&guest, 0, NULL, received, sizeof(received), 1000));
+	assert_int_equal(4000,
+			 guest_receive(&guest, 0, NULL, received, sizeof(received), RIG_WAIT_MS));
 	assert_true(frame_intact(received, 4000, 1));
 	rig_close(&rig, &guest);
 	rig_stop(&rig);
@@ -354,8 +358,8 @@ static void frame_that_no_buffer_holds_is_dropped_and_counted(void **state)
 		assert_ok(wire_send(&rig.wire, NULL, frame, len));
 	}
 	for (uint32_t i = 1; i < 40; i += 2) {
-		assert_int_equal(988,
-				 guest_receive(&guest, 0, NULL, received, sizeof(received), 1000));
+		assert_int_equal(988, guest_receive(&guest, 0, NULL, received, sizeof(received),
+						    RIG_WAIT_MS));
 		assert_true(frame_intact(received, 988, i));
 	}
 	stats = rig_ctl(&rig, (const char *[]){ "stats", NULL });

@@ -240,7 +240,7 @@ static void a_broker_brings_both_sockets(void **state)
 	assert_int_equal(9, msg.seq);
 	msg = (struct channel_msg){ .type = CHANNEL_STOP };
 	assert_ok(channel_send(channel[0], &msg, NULL, 0));
-	assert_int_equal(0, program_wait(&second, rig_patience(5000)));
+	assert_int_equal(0, program_wait(&second, RIG_WAIT_MS));
 	program_free(&second);
 	close(channel[0]);
 	close(fd);
@@ -260,7 +260,7 @@ static void it_refuses_to_run_as_root(void **state)
 
 	(void)state;
 	assert_ok(program_run(&p, &start));
-	assert_int_equal(2, program_wait(&p, rig_patience(5000)));
+	assert_int_equal(2, program_wait(&p, RIG_WAIT_MS));
 	assert_true(program_says(&p, "uid 0", 100));
 	program_free(&p);
 	assert_int_not_equal(0, access("/tmp/none.sock", F_OK));
@@ -288,7 +288,7 @@ static void usage_errors(void **state)
 		struct program p;
 
 		assert_ok(program_run(&p, &start));
-		assert_int_equal(2, program_wait(&p, rig_patience(5000)));
+		assert_int_equal(2, program_wait(&p, RIG_WAIT_MS));
 		program_free(&p);
 	}
 }

@@ -10,7 +10,7 @@
 #define SIZE	   16
 #define BYTES	   8192
 #define ANSWER_AT  (BYTES - 8)
-#define TIMEOUT_MS 2000
+#define TIMEOUT_MS 8000
 
 int control_configure(struct control *c, uint32_t base)
 {

@@ -126,7 +126,7 @@ int wire_open(struct wire *wire, const char *interface, uint16_t type)
 				 .sll_ifindex = (int)if_nametoindex(interface) };
 	int on = 1, bytes = CAPTURE_BYTES, rc;
 
-	*wire = (struct wire){ .sock = -1, .timeout_ms = 2000 };
+	*wire = (struct wire){ .sock = -1, .timeout_ms = WIRE_WAIT_MS };
 	if (!a.sll_ifindex)
 		return -ENODEV;
 	/* Protocol 0 until bound: nothing of other interfaces is captured in between. */

@@ -29,6 +29,9 @@ int host_flags(const char *interface);
 int host_tap(char name[16], short flags);
 int host_set_up(const char *interface, int mtu);
 
+/* For a frame that must come, unless the test says less. */
+#define WIRE_WAIT_MS 20000
+
 struct wire {
 	int sock;
 	int timeout_ms;

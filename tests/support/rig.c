@@ -16,8 +16,7 @@
 #include "lib/clock.h"
 #include "lib/util.h"
 
-#define RIG_REPORT_MS 2000
-#define RIG_GROWTH    (256 << 10) /* bytes that a heap may keep of hundreds of connections */
+#define RIG_GROWTH (256 << 10) /* bytes that a heap may keep of hundreds of connections */
 
 static uint8_t frame[FRAME_MAX], captured[FRAME_MAX];
 static struct guest probe = { .peer = { .sock = -1 } }; /* of rig_serves() */
@@ -39,9 +38,9 @@ int rig_patience(int ms)
 	return rig_sanitized() ? 10 * ms : ms;
 }
 
-bool rig_gone(pid_t pid, int ms)
+bool rig_gone(pid_t pid)
 {
-	int64_t end = clock_ms() + rig_patience(ms);
+	int64_t end = clock_ms() + RIG_WAIT_MS;
 
 	while (proc_alive(pid) && clock_ms() < end)
 		rig_sleep(2);
@@ -91,6 +90,7 @@ void rig_prepare(struct rig *rig, struct program_start *start, const char *const
 	static char args[5][96];
 
 	*rig = (struct rig){ .wire = { .sock = -1 }, .broker = { .pidfd = -1, .ready = -1 } };
+	rig->lent = host_has(RIG_TAP);
 	*start = (struct program_start){ .ready = true };
 	strcpy(rig->dir, "/tmp/airlock-test.XXXXXX");
 	assert_non_null(mkdtemp(rig->dir));
@@ -226,10 +226,12 @@ static void remove_files(const struct rig *rig)
 
 /* The kernel takes the interface away with the last process that held its queue, which may be a
  * while after the broker. */
-static void tap_leave(void)
+static void tap_leave(const struct rig *rig)
 {
-	for (int i = 0; i < 100 && host_has(RIG_TAP); i++)
-		rig_sleep(5);
+	int64_t end = clock_ms() + RIG_WAIT_MS;
+
+	while (!rig->lent && host_has(RIG_TAP) && clock_ms() < end)
+		rig_sleep(2);
 }
 
 void rig_stop(struct rig *rig)
@@ -242,7 +244,7 @@ void rig_stop(struct rig *rig)
 	assert_int_not_equal(0, access(rig->socket, F_OK));
 	assert_int_not_equal(0, access(rig->control, F_OK));
 	wire_close(&rig->wire);
-	tap_leave();
+	tap_leave(rig);
 	assert_false(host_has(RIG_TAP));
 	remove_files(rig);
 	program_free(&rig->broker);
@@ -256,7 +258,7 @@ void rig_abandon(struct rig *rig)
 	program_show(&rig->broker);
 	program_free(&rig->broker);
 	wire_close(&rig->wire);
-	tap_leave();
+	tap_leave(rig);
 	remove_files(rig);
 	rig->dir[0] = '\0';
 }
@@ -285,7 +287,7 @@ void rig_close(struct rig *rig, struct guest *guest)
 
 json_t *rig_report(struct rig *rig)
 {
-	int64_t end = clock_ms() + RIG_REPORT_MS;
+	int64_t end = clock_ms() + RIG_WAIT_MS;
 	json_t *report = NULL;
 
 	while (!report && clock_ms() < end) {
@@ -297,9 +299,9 @@ json_t *rig_report(struct rig *rig)
 	return report;
 }
 
-pid_t rig_reported(const char *report, int ms)
+pid_t rig_reported(const char *report)
 {
-	int64_t end = clock_ms() + ms;
+	int64_t end = clock_ms() + RIG_WAIT_MS;
 	pid_t pid;
 
 	/* That of a very short connection may come late, that of the one before still be there. */
@@ -318,7 +320,7 @@ pid_t rig_reported(const char *report, int ms)
 
 pid_t rig_device(struct rig *rig)
 {
-	return rig_reported(rig->report, RIG_REPORT_MS);
+	return rig_reported(rig->report);
 }
 
 /* The next frame of ours at the host, whatever else the wire carries. */
@@ -359,7 +361,7 @@ static int received_number(struct guest *guest, unsigned pair, struct virtio_net
 	int len;
 
 	do
-		len = guest_receive(guest, pair, hdr, captured, sizeof(captured), 2000);
+		len = guest_receive(guest, pair, hdr, captured, sizeof(captured), RIG_WAIT_MS);
 	while (len >= 0 && !frame_number(captured, (size_t)len, number));
 	return len;
 }
@@ -404,7 +406,7 @@ static bool as_it_was(const struct rig *rig)
 
 void rig_settled(struct rig *rig)
 {
-	int64_t end = clock_ms() + rig_patience(RIG_SETTLE_MS);
+	int64_t end = clock_ms() + RIG_WAIT_MS;
 
 	for (bool late = false; !late; rig_sleep(2)) {
 		late = clock_ms() >= end; /* and then one more look: we may have been kept */
@@ -439,7 +441,7 @@ char *rig_output(const struct program_start *start)
 	char *text;
 
 	assert_ok(program_run(&program, start));
-	assert_ok(program_wait(&program, rig_patience(3000)));
+	assert_ok(program_wait(&program, RIG_WAIT_MS));
 	text = program_text(program.output);
 	assert_non_null(text);
 	program_free(&program);
@@ -465,7 +467,7 @@ json_t *rig_ctl(struct rig *rig, const char *const *arguments)
 
 bool rig_attached(struct rig *rig, int pairs)
 {
-	for (int64_t end = clock_ms() + rig_patience(2000); clock_ms() < end; rig_sleep(10)) {
+	for (int64_t end = clock_ms() + RIG_WAIT_MS; clock_ms() < end; rig_sleep(10)) {
 		json_t *status = rig_ctl(rig, (const char *[]){ "status", NULL });
 		int n = (int)json_integer_value(json_object_get(status, "active_pairs"));
 
