@@ -23,7 +23,7 @@ say      = @printf '  %-7s %s\n' $(1) $(2)
 
 # ---- sources: one list per archive, then the programs ----------------------------------------------------------------
 
-c_files     = $(filter-out %/main.c %.bpf.c,$(wildcard $(1)/*.c))
+c_files     = $(filter-out %/main.c %.bpf.c %.gen.c,$(wildcard $(1)/*.c))
 lib_SRC     := $(call c_files,lib)
 policy_SRC  := $(call c_files,policy)
 seccomp_SRC := $(call c_files,seccomp)
@@ -183,6 +183,15 @@ $(OBJ)/gen/policy/names.inc: policy/names.gen.sh policy/constants.tbl policy/sys
 	$(Q)CC="$(CC)" policy/names.gen.sh $@
 $(OBJ)/policy/names.o: $(OBJ)/gen/policy/names.inc
 
+# The broker's own policies, compiled and proven once: at a start their texts are only compared.
+BUILTIN := $(OBJ)/broker/builtin.gen
+$(eval $(call link,$(BUILTIN),broker/builtin.gen.c broker/verdict.c,seccomp policy lib,-lseccomp -lbpf -ljansson))
+$(OBJ)/gen/broker/builtin.inc: $(BUILTIN) $(wildcard policy/*.policy)
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)$< policy > $@
+$(OBJ)/broker/builtin.o: $(OBJ)/gen/broker/builtin.inc
+
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.
 $(OBJ)/gen/%.skel.h: %.bpf.c | $(call deps,build)
 	@mkdir -p $(@D)
@@ -276,7 +285,7 @@ lint: all $(call deps,lint test)
 # clang-tidy, one stamp per file, so that only what changed is looked at again. TIDY_MODE=deep follows calls: it finds
 # more, takes ten times as long, and takes functions of other files for strangers.
 TIDY_MODE ?= shallow
-TIDY := $(foreach r,lib policy seccomp device broker frontend,$(filter-out %.bpf.c,$(wildcard $(r)/*.c)))
+TIDY := $(foreach r,lib policy seccomp device broker frontend,$(filter-out %.bpf.c %.gen.c,$(wildcard $(r)/*.c)))
 tidy: $(TIDY:%.c=$(OBJ)/%.tidy)
 $(OBJ)/%.tidy: %.c $(OBJ)/%.o .clang-tidy | $(call deps,lint)
 	$(Q)clang-tidy --quiet $(TIDY_MODE:%=--extra-arg=-Xclang --extra-arg=-analyzer-config --extra-arg=-Xclang --extra-arg=mode=%) $< -- $(ALLFLAGS) 2>$@.err || { cat $@.err; exit 1; }

@@ -1,7 +1,8 @@
 /*
- * Policies: text found, judged and read here, while the broker is privileged; parsed, compiled and
- * proven by a child that has no privilege and nothing but the texts; kept in memory files that are
- * sealed before anybody uses them. Trusts the owner of the files, who is root or owns this program;
+ * Policies: text found, judged and read here, while the broker is privileged. A text that the
+ * program was built with has its filter already; any other is parsed, compiled and proven by a
+ * child that has no privilege and nothing but the texts. Kept in memory files that are sealed
+ * before anybody uses them. Trusts the owner of the files, who is root or owns this program;
  * of the child only what can be checked: sizes and counts.
  */
 #include "broker/policies.h"
@@ -22,23 +23,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "broker/builtin.h"
 #include "broker/caps.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
-#include "seccomp/filter.h"
 
 #define TEXT_MAX     65536
 #define COMPILE_SECS 20
 #define COMPILE_MEM  (1ul << 30)
-
-static const char *const names[ROLES] = { [ROLE_CONTROL] = "control",
-					  [ROLE_WORKER] = "worker",
-					  [ROLE_BROKER] = "broker",
-					  [ROLE_SPAWNER] = "spawner",
-					  [ROLE_LAUNCH] = "launch",
-					  [ROLE_TRANSPORT] = "transport",
-					  [ROLE_TRANSPORT_SPAWNER] = "transport-spawner" };
 
 /* The order in which they are compiled is that in which they are waited for: what a spawner and
  * its children install first, the broker's own last. */
@@ -46,24 +39,11 @@ static const enum role turns[ROLES] = { ROLE_SPAWNER, ROLE_CONTROL,   ROLE_WORKE
 					ROLE_LAUNCH,  ROLE_TRANSPORT, ROLE_TRANSPORT_SPAWNER,
 					ROLE_BROKER };
 
-/* What the child says of one role, beside the filter in its memory file. */
-struct verdict {
-	uint32_t role;
-	int32_t error;
-	uint32_t ncalls;
-	char calls[POLICY_CALLS_MAX][POLICY_CALL_MAX];
-};
-
 struct text {
 	char path[PATH_MAX]; /* for messages */
 	size_t size;
 	char bytes[TEXT_MAX];
 };
-
-const char *role_name(enum role role)
-{
-	return (unsigned)role < ROLES ? names[role] : "?";
-}
 
 /* The first role of the set from `i` on, or ROLES. */
 static size_t next_role(unsigned roles, size_t i)
@@ -156,7 +136,7 @@ static int read_texts(const char *dir, unsigned roles, struct text *texts,
 	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
 		char *file = policies->roles[i].file;
 
-		snprintf(file, POLICY_FILE_MAX, "%s.policy", names[i]);
+		snprintf(file, POLICY_FILE_MAX, "%s.policy", role_name(i));
 		ret = read_text(fd, dir ? dir : path, file, &texts[i]);
 	}
 	return ret;
@@ -193,38 +173,23 @@ static int give_up_everything(uid_t uid, gid_t gid)
 	return 0;
 }
 
-static const struct filter_options build_options = {
-	.default_given = true,
-	.default_action = { POLICY_KILL_PROCESS, 0 },
-	.dialect = POLICY_DIALECT_MINIJAIL,
-};
-
-static int build(const struct text *text, int fd, struct verdict *verdict)
+static int fill(const struct policies_role *role, const struct filter *filter)
 {
-	const char *calls[POLICY_CALLS_MAX];
-	struct filter_options options = build_options;
-	struct filter filter;
-	size_t size;
-	int ret;
+	size_t size = filter->len * sizeof(filter->insns[0]);
 
-	options.errors = stderr;
-	ret = filter_build_text(text->path, text->bytes, text->size, &options, &filter);
+	return write(role->fd, filter->insns, size) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int build(const struct text *text, const struct policies_role *role, struct verdict *verdict)
+{
+	struct filter filter;
+	int ret = verdict_of(text->path, text->bytes, text->size, &filter, verdict);
+
 	if (ret)
 		return ret;
-	size = filter.len * sizeof(filter.insns[0]);
-	if (write(fd, filter.insns, size) != (ssize_t)size)
-		ret = -EIO;
+	ret = fill(role, &filter);
 	filter_free(&filter);
-	if (ret)
-		return ret;
-	ret = filter_syscalls_text(text->path, text->bytes, text->size, &options, calls,
-				   ARRAY_SIZE(calls));
-	if (ret < 0)
-		return ret;
-	verdict->ncalls = (uint32_t)ret;
-	for (size_t i = 0; i < verdict->ncalls; i++)
-		snprintf(verdict->calls[i], POLICY_CALL_MAX, "%s", calls[i]);
-	return 0;
+	return ret;
 }
 
 static _Noreturn void compile_all(const struct text *texts, unsigned roles,
@@ -241,7 +206,7 @@ static _Noreturn void compile_all(const struct text *texts, unsigned roles,
 
 		if (!(roles & ROLE_BIT(turns[i])))
 			continue;
-		verdict.error = build(&texts[turns[i]], policies->roles[turns[i]].fd, &verdict);
+		verdict.error = build(&texts[turns[i]], &policies->roles[turns[i]], &verdict);
 		if (write(up, &verdict, sizeof(verdict)) != sizeof(verdict))
 			_exit(1);
 	}
@@ -348,8 +313,38 @@ static int compile_apart(const struct text *texts, unsigned roles, struct polici
 	ret = policies->child < 0 ? no_compiler(-errno) : 0;
 	fd_close(&up[1]);
 	policies->verdicts = up[0];
-	policies->pending = roles;
 	return ret;
+}
+
+/* ---- what the build left ------------------------------------------------------------------- */
+
+/* Of the roles, those whose text is not the build's. */
+static int take_known(const struct text *texts, unsigned roles, struct policies *policies)
+{
+	int ret = 0;
+
+	policies->pending = roles;
+	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
+		const struct builtin *known = builtin_find(i, texts[i].bytes, texts[i].size);
+
+		if (!known)
+			continue;
+		ret = fill(&policies->roles[i], &known->filter);
+		if (!ret)
+			ret = take_role(&known->verdict, &policies->roles[i]);
+		policies->pending &= ~ROLE_BIT(i);
+	}
+	return ret;
+}
+
+static int make_files(unsigned roles, struct policies *policies)
+{
+	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1)) {
+		policies->roles[i].fd = memfd_create(role_name(i), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		if (policies->roles[i].fd < 0)
+			return -errno;
+	}
+	return 0;
 }
 
 int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out)
@@ -365,13 +360,15 @@ int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct
 		policies->verdicts = -1;
 	if (!ret)
 		ret = read_texts(dir, roles, texts, policies);
-	for (size_t i = next_role(roles, 0); !ret && i < ROLES; i = next_role(roles, i + 1)) {
-		policies->roles[i].fd = memfd_create(names[i], MFD_CLOEXEC | MFD_ALLOW_SEALING);
-		if (policies->roles[i].fd < 0)
-			ret = no_compiler(-errno);
+	if (!ret) {
+		ret = make_files(roles, policies);
+		if (!ret)
+			ret = take_known(texts, roles, policies);
+		if (ret)
+			no_compiler(ret);
 	}
-	if (!ret)
-		ret = compile_apart(texts, roles, policies, uid, gid);
+	if (!ret && policies->pending)
+		ret = compile_apart(texts, policies->pending, policies, uid, gid);
 	free(texts);
 	if (ret) {
 		policies_free(policies);

@@ -1,6 +1,7 @@
 /*
- * The policies of one broker: text found and judged here, compiled and proven by an unprivileged
- * child, kept as sealed memory files that no one can change any more.
+ * The policies of one broker: text found and judged here; filters proven, for the texts that this
+ * program was built with then (builtin.h), for others by an unprivileged child now; kept as sealed
+ * memory files that no one can change any more.
  */
 #ifndef AIRLOCK_BROKER_POLICIES_H
 #define AIRLOCK_BROKER_POLICIES_H
@@ -8,16 +9,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-enum role {
-	ROLE_CONTROL, /* the device's control thread */
-	ROLE_WORKER,  /* its packet threads */
-	ROLE_BROKER,
-	ROLE_SPAWNER,	/* and, beneath their own, all its children */
-	ROLE_LAUNCH,	/* minijail0's init and, beneath its own, the device under it */
-	ROLE_TRANSPORT, /* both threads of airlock-vfio-user */
-	ROLE_TRANSPORT_SPAWNER,
-	ROLES
-};
+#include "broker/verdict.h"
 
 /* Sets: who supervises devices, and transports beside them; who hands one to minijail0. */
 #define ROLE_BIT(role)	    (1u << (role))
@@ -25,9 +17,7 @@ enum role {
 #define POLICIES_PAIRED	    (ROLE_BIT(ROLE_TRANSPORT) | ROLE_BIT(ROLE_TRANSPORT_SPAWNER))
 #define POLICIES_JAILED	    (ROLE_BIT(ROLE_CONTROL) | ROLE_BIT(ROLE_WORKER) | ROLE_BIT(ROLE_LAUNCH))
 
-#define POLICY_FILE_MAX	 32  /* "control.policy" with its NUL */
-#define POLICY_CALLS_MAX 160 /* calls that one policy may name */
-#define POLICY_CALL_MAX	 32  /* a call's name with its NUL */
+#define POLICY_FILE_MAX 32 /* "control.policy" with its NUL */
 
 struct policies_role {
 	int fd;		       /* owned: the filter's bytes, a sealed memory file; -1: not loaded */
@@ -41,13 +31,13 @@ struct policies_role {
 struct policies {
 	struct policies_role roles[ROLES]; /* filled by policies_finish(), but for fd */
 	unsigned pending;		   /* ROLE_BITs of which the child has not told */
-	pid_t child;			   /* that compiles; 0: none */
+	pid_t child;			   /* that compiles what was not built in; 0: none */
 	int verdicts;			   /* owned: what it says; -1: none */
 };
 
-const char *role_name(enum role role);
 /*
- * Finds the texts and has a child compile and prove them, while the caller does other things. dir:
+ * Finds the texts, takes the filters of those that are known, and has a child compile and prove
+ * the others while the caller does other things. dir:
  * --policy-dir, or NULL for ../share/airlock/policy of this program. uid, gid: whom the child runs
  * as (the spawner's ids). *out is the caller's (policies_free). -EPERM: others may write there, a
  * configuration error. Else -errno. Logged.

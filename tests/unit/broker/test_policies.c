@@ -6,6 +6,7 @@
 #include "tests/unit/broker/fixture.h"
 
 #define SOMEBODY 65534
+#define ALL	 (POLICIES_SUPERVISED | POLICIES_JAILED | POLICIES_PAIRED)
 
 static const char *const files[ROLES] = { "control.policy",	     "worker.policy",
 					  "broker.policy",	     "spawner.policy",
@@ -47,10 +48,7 @@ static void test_sealed(void **state)
 
 	(void)state;
 	need_root();
-	assert_int_equal(policies_load(fixture_policy_dir(),
-				       POLICIES_SUPERVISED | POLICIES_JAILED | POLICIES_PAIRED,
-				       SOMEBODY, SOMEBODY, &p),
-			 0);
+	assert_int_equal(policies_load(fixture_policy_dir(), ALL, SOMEBODY, SOMEBODY, &p), 0);
 	for (size_t i = 0; i < ROLES; i++) {
 		const struct policies_role *role = &p->roles[i];
 		struct stat st;
@@ -78,6 +76,54 @@ static void test_some(void **state)
 	for (size_t i = 0; i < ROLES; i++)
 		assert_int_equal(p->roles[i].fd >= 0, !!(POLICIES_JAILED & ROLE_BIT(i)));
 	policies_free(p);
+}
+
+/* What the build compiled is what a child compiles, and nobody compiles what the build has. */
+static void test_built_in(void **state)
+{
+	struct policies *known, *compiled;
+	char dir[64], command[256];
+
+	(void)state;
+	need_root();
+	copy_policies(dir);
+	assert_int_equal(policies_begin(dir, ALL, SOMEBODY, SOMEBODY, &known), 0);
+	assert_int_equal(known->child, 0);
+	snprintf(command, sizeof(command), "cd %s && sed -i '$a #' *.policy", dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(policies_begin(dir, ALL, SOMEBODY, SOMEBODY, &compiled), 0);
+	assert_true(compiled->child > 0);
+	assert_int_equal(policies_finish(known, ALL), 0);
+	assert_int_equal(policies_finish(compiled, ALL), 0);
+	for (size_t i = 0; i < ROLES; i++) {
+		const struct policies_role *a = &known->roles[i], *b = &compiled->roles[i];
+
+		assert_string_equal(a->sha256, b->sha256);
+		assert_int_equal(a->ncalls, b->ncalls);
+		assert_memory_equal(a->calls, b->calls, sizeof(a->calls));
+	}
+	policies_free(known);
+	policies_free(compiled);
+	remove_policies(dir);
+}
+
+/* One text that is another's is another's filter. */
+static void test_only_the_changed(void **state)
+{
+	struct policies *p;
+	char dir[64], command[256];
+
+	(void)state;
+	need_root();
+	copy_policies(dir);
+	snprintf(command, sizeof(command), "cp %s/worker.policy %s/control.policy", dir, dir);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(policies_begin(dir, POLICIES_JAILED, SOMEBODY, SOMEBODY, &p), 0);
+	assert_int_equal(p->pending, ROLE_BIT(ROLE_CONTROL));
+	assert_int_equal(policies_finish(p, POLICIES_JAILED), 0);
+	assert_string_equal(p->roles[ROLE_CONTROL].sha256, p->roles[ROLE_WORKER].sha256);
+	policies_free(p);
+	remove_policies(dir);
 }
 
 /* The figures that the documents claim. */
@@ -195,6 +241,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sealed),
 		cmocka_unit_test(test_some),
+		cmocka_unit_test(test_built_in),
+		cmocka_unit_test(test_only_the_changed),
 		cmocka_unit_test(test_few_calls),
 		cmocka_unit_test(test_spawner_allows_what_devices_need),
 		cmocka_unit_test(test_spawner_allows_what_transports_need),
