@@ -8,6 +8,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <string.h>
@@ -142,6 +143,18 @@ int rtnl_link_set_up(int index)
 
 	head->ifi_index = index;
 	head->ifi_change = head->ifi_flags = IFF_UP;
+	return rtnl_ask(&request, NULL, NULL);
+}
+
+int rtnl_link_unqueue(int index)
+{
+	struct request request;
+	struct tcmsg *head = rtnl_begin(&request, RTM_NEWQDISC,
+					NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE, sizeof(*head));
+
+	head->tcm_ifindex = index;
+	head->tcm_parent = TC_H_ROOT;
+	mnl_attr_put_strz(&request.head, TCA_KIND, "noqueue");
 	return rtnl_ask(&request, NULL, NULL);
 }
 

@@ -23,6 +23,8 @@ struct rtnl_link {
 int rtnl_link_get(const char *name, struct rtnl_link *out);
 int rtnl_link_set_mtu(int index, unsigned mtu);
 int rtnl_link_set_up(int index);
+/* Frames go straight to the driver: no queueing discipline before its own queues. */
+int rtnl_link_unqueue(int index);
 /* No duplicate address detection: nothing answers on a TAP that nobody serves yet, and the host
  * must not wait. -EEXIST when the interface has that address. */
 int rtnl_address_add(int index, const struct address *address);
