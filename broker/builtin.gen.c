@@ -35,7 +35,8 @@ static void print_filter(const struct filter *filter)
 
 static void print_verdict(const struct verdict *verdict)
 {
-	printf("\t\t.verdict = { %u, 0, %u, {\n", verdict->role, verdict->ncalls);
+	printf("\t\t.verdict = &(const struct verdict){ %u, 0, %u, {\n", verdict->role,
+	       verdict->ncalls);
 	for (uint32_t i = 0; i < verdict->ncalls; i++)
 		printf("\t\t\t\"%s\",\n", verdict->calls[i]);
 	printf("\t\t} },\n");

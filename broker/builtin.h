@@ -14,7 +14,7 @@ struct builtin {
 	const char *text;
 	size_t size;
 	struct filter filter; /* not to be freed */
-	struct verdict verdict;
+	const struct verdict *verdict;
 };
 
 /* NULL unless the role's text is this, byte for byte. */

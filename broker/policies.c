@@ -331,7 +331,7 @@ static int take_known(const struct text *texts, unsigned roles, struct policies 
 			continue;
 		ret = fill(&policies->roles[i], &known->filter);
 		if (!ret)
-			ret = take_role(&known->verdict, &policies->roles[i]);
+			ret = take_role(known->verdict, &policies->roles[i]);
 		policies->pending &= ~ROLE_BIT(i);
 	}
 	return ret;

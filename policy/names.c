@@ -7,13 +7,13 @@
 #include <string.h>
 
 struct constant {
-	const char *name;
+	uint32_t name; /* where it begins in texts */
 	unsigned mask; /* bit per architecture that has it */
 	uint64_t value[POLICY_ARCHES];
 };
 
 struct name {
-	const char *name;
+	uint32_t name;
 	uint32_t number;
 };
 
@@ -33,7 +33,7 @@ static const struct {
 
 static int compare_name(const void *key, const void *member)
 {
-	return strcmp(key, ((const struct name *)member)->name);
+	return strcmp(key, texts + ((const struct name *)member)->name);
 }
 
 static int compare_number(const void *key, const void *member)
@@ -45,7 +45,7 @@ static int compare_number(const void *key, const void *member)
 
 static int compare_constant(const void *key, const void *member)
 {
-	return strcmp(key, ((const struct constant *)member)->name);
+	return strcmp(key, texts + ((const struct constant *)member)->name);
 }
 
 int policy_syscall_number(enum policy_arch arch, const char *name)
@@ -61,7 +61,7 @@ const char *policy_syscall_name(enum policy_arch arch, uint32_t number)
 	const struct name *found = bsearch(&number, archs[arch].by_number, archs[arch].count,
 					   sizeof(struct name), compare_number);
 
-	return found ? found->name : NULL;
+	return found ? texts + found->name : NULL;
 }
 
 size_t policy_syscall_count(enum policy_arch arch)
@@ -72,7 +72,7 @@ size_t policy_syscall_count(enum policy_arch arch)
 const char *policy_syscall_at(enum policy_arch arch, size_t index, uint32_t *number)
 {
 	*number = archs[arch].by_number[index].number;
-	return archs[arch].by_number[index].name;
+	return texts + archs[arch].by_number[index].name;
 }
 
 int policy_constant(enum policy_arch arch, const char *name, uint64_t *value)
@@ -91,7 +91,7 @@ const char *policy_errno_name(enum policy_arch arch, unsigned number)
 	static const char *const doubles[] = { "EWOULDBLOCK", "EDEADLOCK", "ENOTSUP" };
 
 	for (size_t i = 0; number && i < COUNT(constants); i++) {
-		const char *name = constants[i].name;
+		const char *name = texts + constants[i].name;
 		bool second = false;
 
 		if (name[0] != 'E' || constants[i].value[arch] != number ||

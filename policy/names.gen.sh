@@ -28,21 +28,22 @@ $CC -D_GNU_SOURCE -E -dM "$tmp/headers.h" |
 {
 	cat "$tmp/headers.h"
 	while read -r name; do
-		echo "static const unsigned long airlock_$name = (unsigned long)($name);"
+		echo "_Static_assert(($name) | 1, \"\"); static const unsigned long airlock_$name = (unsigned long)($name);"
 	done < "$tmp/names"
 } > "$tmp/probe.c"
-# Preprocessed, so that whatever a macro expands to stands on its own line; then lines that do not compile are taken out.
+# Preprocessed, so that whatever a macro expands to stands on its own line; then lines that do not compile are taken out,
+# with them those whose macro is a text: its address is constant, and another each time.
 $CC -D_GNU_SOURCE -E -P -w "$tmp/probe.c" > "$tmp/probe.i"
-for _ in 1 2 3 4; do
-	$CC -w -fsyntax-only "$tmp/probe.i" 2> "$tmp/errors" && break
+until $CC -w -fsyntax-only "$tmp/probe.i" 2> "$tmp/errors"; do
 	sed -nE 's/^[^:]*probe\.i:([0-9]+):.*error.*/\1d/p' "$tmp/errors" | sort -u > "$tmp/drop"
+	[ -s "$tmp/drop" ] || { cat "$tmp/errors" >&2; exit 1; }
 	sed -i -f "$tmp/drop" "$tmp/probe.i"
 done
 {
 	cat "$tmp/probe.i"
 	echo 'int printf(const char *, ...);'
 	echo 'int main(void) {'
-	sed -nE 's/^static const unsigned long airlock_([A-Z0-9_]+) =.*/printf("%s 0x%lx%c", "\1", airlock_\1, 10);/p' "$tmp/probe.i"
+	sed -nE 's/.*static const unsigned long airlock_([A-Z0-9_]+) =.*/printf("%s 0x%lx%c", "\1", airlock_\1, 10);/p' "$tmp/probe.i"
 	echo 'return 0; }'
 } > "$tmp/print.i"
 $CC -w -O0 -o "$tmp/print" "$tmp/print.i"
@@ -95,19 +96,28 @@ awk '{ k = $1 " " $2 } k in n && n[k] != $3 { print "names.gen.sh: " k ": " n[k]
 
 # ---- the file --------------------------------------------------------------------------------------------------------
 
+# Names as places in one text: pointers would be relocated, and a page that was is each process's own.
+{ awk '{ print $1 }' "$tmp/constants"; awk '{ print $2 }' "$tmp/syscalls"; } | sort -u |
+	awk '{ print $1, at + 0; at += length($1) + 1 }' > "$tmp/texts"
+places='NR == FNR { at[$1] = $2; next }'
 {
 	echo '/* Written by policy/names.gen.sh. */'
+	echo 'static const char texts[] ='
+	awk '{ printf "\"%s\\0\"\n", $1 } END { print ";" }' "$tmp/texts"
 	echo 'static const struct constant constants[] = {'
-	awk '{ mask = 0; for (i = 2; i <= 4; i++) { if ($i == "-") $i = 0; else mask += 2 ^ (i - 2) }
-		printf "{ \"%s\", %d, { %sUL, %sUL, %sUL } },\n", $1, mask, $2, $3, $4 }' "$tmp/constants"
+	awk "$places"' { mask = 0; for (i = 2; i <= 4; i++) { if ($i == "-") $i = 0; else mask += 2 ^ (i - 2) }
+		printf "{ %d, %d, { %sUL, %sUL, %sUL } },\n", at[$1], mask, $2, $3, $4 }' \
+		"$tmp/texts" "$tmp/constants"
 	echo '};'
 	for arch in x86_64 aarch64 riscv64; do
+		awk -v a="$arch" '$1 == a { print $2, $3 }' "$tmp/syscalls" > "$tmp/arch"
 		echo "static const struct name names_${arch}[] = {"
-		awk -v a="$arch" '$1 == a { printf "{ \"%s\", %s },\n", $2, $3 }' "$tmp/syscalls" | sort
+		sort "$tmp/arch" > "$tmp/sorted"
+		awk "$places"' { printf "{ %d, %s },\n", at[$1], $2 }' "$tmp/texts" "$tmp/sorted"
 		echo '};'
 		echo "static const struct name numbers_${arch}[] = {"
-		awk -v a="$arch" '$1 == a { print $3, $2 }' "$tmp/syscalls" | sort -k1,1n -k2,2 |
-			awk '{ printf "{ \"%s\", %s },\n", $2, $1 }'
+		sort -k2,2n -k1,1 "$tmp/arch" > "$tmp/sorted"
+		awk "$places"' { printf "{ %d, %s },\n", at[$1], $2 }' "$tmp/texts" "$tmp/sorted"
 		echo '};'
 	done
 } > "$out.new"
