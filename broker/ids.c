@@ -17,11 +17,14 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
+
+#define ASKED_S 3600 /* for which the user database's answer holds */
 
 static bool in_range(unsigned id)
 {
@@ -71,8 +74,26 @@ static int lock_id(int dir, unsigned id, int how)
 	return fd;
 }
 
-/* The first id of the range that nobody has. A lock's descriptor, or -errno. The user database
- * comes last: to ask it can be slow. */
+/* No account and no group has this id. To ask costs a millisecond of modules that the C library
+ * loads, or a directory server's answer, so a lock file notes by its time when that was the answer:
+ * true for an hour, as it is for the life of a broker. */
+static bool is_nobodys(int lock, unsigned id)
+{
+	struct stat st;
+	time_t age;
+
+	if (fstat(lock, &st) == 0 && st.st_size) {
+		age = time(NULL) - st.st_mtime;
+		if (age >= 0 && age < ASKED_S)
+			return true;
+	}
+	if (getpwuid(id) || getgrgid(id))
+		return false;
+	(void)!pwrite(lock, "", 1, 0); /* else it is asked again */
+	return true;
+}
+
+/* The first id of the range that nobody has. A lock's descriptor, or -errno. */
 static int choose(int dir, unsigned *id)
 {
 	for (*id = IDS_FIRST; *id <= IDS_LAST; ++*id) {
@@ -80,7 +101,7 @@ static int choose(int dir, unsigned *id)
 
 		if (fd == -EBUSY)
 			continue;
-		if (fd < 0 || (!runs(*id) && !getpwuid(*id) && !getgrgid(*id)))
+		if (fd < 0 || (!runs(*id) && is_nobodys(fd, *id)))
 			return fd;
 		close(fd);
 	}

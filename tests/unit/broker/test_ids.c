@@ -72,6 +72,37 @@ static void test_a_named_id_is_not_chosen(void **state)
 	ids_release(&named);
 }
 
+/* An account that comes within the hour is met as one that comes while the broker lives. */
+static void test_not_an_id_of_an_account(void **state)
+{
+	const struct timespec old[2] = { { .tv_sec = 1000 }, { .tv_sec = 1000 } };
+	struct ids before, soon, later;
+	char command[256], lock[64];
+
+	(void)state;
+	need_root();
+	if (getpid() != 1)
+		skip(); /* the user database is everybody's */
+	assert_int_equal(ids_claim(NULL, NULL, &before), 0);
+	ids_release(&before);
+	snprintf(command, sizeof(command),
+		 "cp /etc/passwd /run/airlock/passwd && "
+		 "echo somebody:x:%u:%u::/:/bin/false >> /run/airlock/passwd && "
+		 "mount --bind /run/airlock/passwd /etc/passwd",
+		 before.device_uid, before.device_uid);
+	assert_int_equal(system(command), 0);
+	assert_int_equal(ids_claim(NULL, NULL, &soon), 0);
+	ids_release(&soon);
+	snprintf(lock, sizeof(lock), "%s/%u", IDS_DIR, before.device_uid);
+	assert_int_equal(utimensat(AT_FDCWD, lock, old, 0), 0);
+	assert_int_equal(ids_claim(NULL, NULL, &later), 0);
+	ids_release(&later);
+	assert_int_equal(umount("/etc/passwd"), 0);
+	assert_int_equal(soon.device_uid, before.device_uid);
+	assert_int_not_equal(later.device_uid, before.device_uid);
+	assert_int_not_equal(later.spawner_uid, before.device_uid);
+}
+
 static void test_not_an_id_of_a_process(void **state)
 {
 	struct ids ids;
@@ -169,6 +200,7 @@ static int tests_run(void)
 		cmocka_unit_test(test_chosen),
 		cmocka_unit_test(test_two_brokers_never_share),
 		cmocka_unit_test(test_a_named_id_is_not_chosen),
+		cmocka_unit_test(test_not_an_id_of_an_account),
 		cmocka_unit_test(test_not_an_id_of_a_process),
 		cmocka_unit_test(test_a_named_group_is_not_chosen),
 		cmocka_unit_test(test_named),
