@@ -211,55 +211,19 @@ static int signals_open(struct broker *b)
 	return b->signal_fd < 0 ? cannot("listen to signals", -errno) : 0;
 }
 
-static void stay_unnamed(int error)
-{
-	info("denied system calls stay unnamed: %s", strerror(-error));
-}
-
-static void denial_watch(struct kind *kind)
-{
-	int error = denial_open(kind->ids.device_uid, &kind->denial);
-
-	if (error)
-		stay_unnamed(error);
-}
-
-/* Before the first device: there are processes to watch only in the spawner's namespace. */
-static void denial_begin(struct kind *kind)
-{
-	int error = kind->denial ? denial_home(kind->denial, spawner_pids(kind->spawner)) : 0;
-
-	if (error)
-		stay_unnamed(error);
-}
-
-static int open_all(struct broker *b)
+/* What the spawners are told, or must not miss. */
+static int open_first(struct broker *b)
 {
 	int error = signals_open(b);
 
 	if (!error)
 		error = report_file_open(b); /* first: the last thing that can be named wrongly */
-	if (!error)
-		error = tap_open(&b->config.tap, &b->tap);
-	if (!error)
-		error = frontends_open(b);
-	if (!error)
-		error = control_open(b);
-	if (error)
-		return error;
-	error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
-	if (error)
-		return error;
-	denial_watch(&b->devices);
-	if (b->config.vfio_user)
-		denial_watch(&b->transports);
-	notify_open(&b->notify, b->config.ready_fd);
-	return 0;
+	return error ? error : tap_open(&b->config.tap, &b->tap);
 }
 
-/* ---- phases 3 and 4: the spawner, while the child still compiles; giving up privileges ---- */
+/* ---- phase 3: the spawners, which confine themselves while the rest is opened ---- */
 
-static int spawner_make(struct broker *b, struct kind *kind, const struct spawner_kind *of)
+static int kind_begin(struct broker *b, struct kind *kind, const struct spawner_kind *of)
 {
 	struct spawner_options options = {
 		.kind = of,
@@ -269,15 +233,13 @@ static int spawner_make(struct broker *b, struct kind *kind, const struct spawne
 		.argv = kind->program.argv,
 		.allowed = b->config.allowed,
 	};
-	int error = spawner_start(&options, &kind->spawner);
+	int error = spawner_begin(&options, &kind->spawner);
 
 	program_close(&kind->program);
-	if (!error)
-		denial_begin(kind);
 	return error;
 }
 
-static int spawners_make(struct broker *b)
+static int spawners_begin(struct broker *b)
 {
 	int error;
 
@@ -287,16 +249,65 @@ static int spawners_make(struct broker *b)
 		return error;
 	program_arguments(&b->devices.program, &b->config,
 			  b->config.tap.mtu ? b->config.tap.mtu : b->tap.mtu);
-	error = spawner_make(b, &b->devices, &spawner_of_devices);
+	error = kind_begin(b, &b->devices, &spawner_of_devices);
 	if (!error && b->config.vfio_user) {
 		program_transport(&b->transports.program, &b->config);
-		error = spawner_make(b, &b->transports, &spawner_of_transports);
+		error = kind_begin(b, &b->transports, &spawner_of_transports);
 	}
 	return error;
 }
 
-/* The last to be done with privilege, when everything that may be wrong has been seen: it outlives
- * a process that fails. */
+static void stay_unnamed(int error)
+{
+	info("denied system calls stay unnamed: %s", strerror(-error));
+}
+
+static void denial_watch(struct kind *kind)
+{
+	int error = kind->spawner ? denial_open(kind->ids.device_uid, &kind->denial) : 0;
+
+	if (error)
+		stay_unnamed(error);
+}
+
+static int open_rest(struct broker *b)
+{
+	int error = frontends_open(b);
+
+	if (!error)
+		error = control_open(b);
+	if (!error)
+		error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
+	if (error)
+		return error;
+	denial_watch(&b->devices);
+	denial_watch(&b->transports);
+	notify_open(&b->notify, b->config.ready_fd);
+	return 0;
+}
+
+/* Before the first device: there are processes to watch only in the spawner's namespace. */
+static int kind_await(struct kind *kind)
+{
+	int error = kind->spawner ? spawner_await(kind->spawner) : 0;
+	int unnamed =
+		!error && kind->denial ? denial_home(kind->denial, spawner_pids(kind->spawner)) : 0;
+
+	if (unnamed)
+		stay_unnamed(unnamed);
+	return error;
+}
+
+static int spawners_await(struct broker *b)
+{
+	int error = kind_await(&b->devices);
+
+	return error ? error : kind_await(&b->transports);
+}
+
+/* ---- phase 4: what outlives a process that fails; then giving up privileges ---- */
+
+/* The last to be done with privilege, when everything that may be wrong has been seen. */
 static int configure(struct broker *b)
 {
 	int error = policies_take(b, ROLE_BIT(ROLE_BROKER));
@@ -423,9 +434,13 @@ static int run(struct broker *b)
 	int error = check(b);
 
 	if (!error)
-		error = open_all(b);
+		error = open_first(b);
 	if (!error)
-		error = spawners_make(b);
+		error = spawners_begin(b);
+	if (!error)
+		error = open_rest(b);
+	if (!error)
+		error = spawners_await(b);
 	if (!error)
 		error = configure(b);
 	if (!error)

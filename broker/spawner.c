@@ -34,7 +34,8 @@ struct spawner {
 	int orders; /* owned */
 	int pidfd;  /* owned */
 	pid_t pid;
-	uint32_t serial; /* of the last order */
+	uint32_t serial;  /* of the last order */
+	unsigned allowed; /* until it is up: what may be missing */
 	unsigned degraded;
 	unsigned landlock;
 	uint64_t namespaces[LAYER_NAMESPACES];
@@ -246,32 +247,7 @@ static void explain_failure(const struct news *news, unsigned allowed)
 			err("--allow-degraded=%s goes on without", layer_name(degradable[i].layer));
 }
 
-/* Waits for UP. */
-static int await_up(struct spawner *spawner, unsigned allowed)
-{
-	struct pollfd pfd = { .fd = spawner->orders, .events = POLLIN };
-	const struct news *news = &spawner->in.head;
-	ssize_t n = -ETIMEDOUT;
-	int fd = -1;
-	pid_t pid;
-
-	if (poll(&pfd, 1, START_MS) > 0)
-		n = receive(spawner, &fd, &pid);
-	fd_close(&fd);
-	if (n == sizeof(*news) && news->type == NEWS_UP) {
-		spawner->landlock = (unsigned)news->a;
-		spawner->degraded = (unsigned)news->b;
-		return 0;
-	}
-	if (n == sizeof(*news) && news->type == NEWS_FAILED) {
-		explain_failure(news, allowed);
-		return news->b == EOPNOTSUPP || news->b == ENOSYS ? -ENOTSUP : -news->b;
-	}
-	err("the spawner ended before it was confined: %s", n < 0 ? strerror((int)-n) : "no word");
-	return n < 0 ? (int)n : -EPROTO;
-}
-
-/* Clones, maps, lets go, waits. What the child needs is on this stack: it has a copy. */
+/* Clones, maps, lets go. What the child needs is on this stack: it has a copy. */
 static int bring_up(struct spawner *spawner, const struct spawner_options *options, int theirs,
 		    int proc)
 {
@@ -313,7 +289,7 @@ static int bring_up(struct spawner *spawner, const struct spawner_options *optio
 	return ret;
 }
 
-int spawner_start(const struct spawner_options *options, struct spawner **out)
+int spawner_begin(const struct spawner_options *options, struct spawner **out)
 {
 	struct spawner *spawner = calloc(1, sizeof(*spawner));
 	_cleanup_fd int proc = -1;
@@ -323,6 +299,7 @@ int spawner_start(const struct spawner_options *options, struct spawner **out)
 	if (!spawner)
 		return -ENOMEM;
 	spawner->orders = spawner->pidfd = -1;
+	spawner->allowed = options->allowed;
 	read_namespaces(spawner->namespaces);
 	proc = open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc < 0 || setgroups(0, NULL) < 0 ||
@@ -335,8 +312,6 @@ int spawner_start(const struct spawner_options *options, struct spawner **out)
 	spawner->orders = fd_take(&pair[0]);
 	ret = bring_up(spawner, options, pair[1], proc);
 	fd_close(&pair[1]); /* so that its end is seen as such */
-	if (!ret)
-		ret = await_up(spawner, options->allowed);
 out_close:
 	fd_close_all(pair, 2);
 	if (ret < 0) {
@@ -345,6 +320,30 @@ out_close:
 	}
 	*out = spawner;
 	return 0;
+}
+
+int spawner_await(struct spawner *spawner)
+{
+	struct pollfd pfd = { .fd = spawner->orders, .events = POLLIN };
+	const struct news *news = &spawner->in.head;
+	ssize_t n = -ETIMEDOUT;
+	int fd = -1;
+	pid_t pid;
+
+	if (poll(&pfd, 1, START_MS) > 0)
+		n = receive(spawner, &fd, &pid);
+	fd_close(&fd);
+	if (n == sizeof(*news) && news->type == NEWS_UP) {
+		spawner->landlock = (unsigned)news->a;
+		spawner->degraded = (unsigned)news->b;
+		return 0;
+	}
+	if (n == sizeof(*news) && news->type == NEWS_FAILED) {
+		explain_failure(news, spawner->allowed);
+		return news->b == EOPNOTSUPP || news->b == ENOSYS ? -ENOTSUP : -news->b;
+	}
+	err("the spawner ended before it was confined: %s", n < 0 ? strerror((int)-n) : "no word");
+	return n < 0 ? (int)n : -EPROTO;
 }
 
 void spawner_stop(struct spawner *spawner)

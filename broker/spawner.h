@@ -55,9 +55,11 @@ struct spawner_news {
 	const struct witness *witness; /* SEEN: the spawner's until the next call */
 };
 
-/* Needs root and one thread. Empties the caller's supplementary groups. Returns when the spawner
- * has confined itself, after 10 s at most. 0, -errno (logged; -ENOTSUP: a layer is missing). */
-int spawner_start(const struct spawner_options *options, struct spawner **out);
+/* Needs root and one thread. Empties the caller's supplementary groups. The spawner confines itself
+ * while its caller goes on. 0, -errno (logged; -ENOTSUP: a layer is missing). */
+int spawner_begin(const struct spawner_options *options, struct spawner **out);
+/* Waits until it has, 10 s at most, before anything else is asked of it; as spawner_begin(). */
+int spawner_await(struct spawner *spawner);
 /* To poll for reading: news, or the spawner's end. */
 int spawner_fd(const struct spawner *spawner);
 /* LAYER_BITs that devices go without. */

@@ -84,7 +84,9 @@ static inline int fixture_start_kind(struct fixture *f, const struct spawner_kin
 		ret = policies_load(fixture_policy_dir(), POLICIES_SUPERVISED | POLICIES_PAIRED,
 				    f->ids.spawner_uid, f->ids.spawner_gid, &f->policies);
 	options.policies = f->policies;
-	return ret ? ret : spawner_start(&options, &f->spawner);
+	if (!ret)
+		ret = spawner_begin(&options, &f->spawner);
+	return ret ? ret : spawner_await(f->spawner);
 }
 
 static inline int fixture_start_with(struct fixture *f, const char *exe, unsigned allowed)
