@@ -41,6 +41,10 @@ library_SRC := $(addprefix frontend/,access.c client.c core.c mmio.c msix.c pci.
                  status.c task.c transport.c) \
                $(addprefix lib/,fd.c mailbox.c vhost_user_table.c)
 
+# Programs that a build runs: ThreadSanitizer does not know the address-space layout of newer kernels, and clang's counters
+# would be left in the sources.
+RUN := LLVM_PROFILE_FILE=/dev/null $(if $(findstring thread,$(SANITIZE)),setarch -R)
+
 # A program is a main file, archives in link order, libraries and link flags.
 PROGRAMS            := airlock-device airlock-broker airlock-ctl airlock-minijail airlock-policy airlock-vfio-user
 airlock-device_MAIN := device/main.c
@@ -172,7 +176,7 @@ $(SHARE)/%.policy: policy/%.policy
 $(SHARE)/%.bpf: policy/%.policy $(BIN)/airlock-policy
 	@mkdir -p $(@D)
 	$(call say,POLICY,$@)
-	$(Q)$(BIN)/airlock-policy compile --default-action=kill-process -o $@ $<
+	$(Q)$(RUN) $(BIN)/airlock-policy compile --default-action=kill-process -o $@ $<
 
 # ---- generated -------------------------------------------------------------------------------------------------------
 
@@ -189,7 +193,7 @@ $(eval $(call link,$(BUILTIN),broker/builtin.gen.c broker/verdict.c,seccomp poli
 $(OBJ)/gen/broker/builtin.inc: $(BUILTIN) $(wildcard policy/*.policy)
 	@mkdir -p $(@D)
 	$(call say,GEN,$@)
-	$(Q)$< policy > $@
+	$(Q)$(RUN) $< policy > $@
 $(OBJ)/broker/builtin.o: $(OBJ)/gen/broker/builtin.inc
 
 # eBPF: CO-RE objects become skeletons; nothing of clang's is needed at run time.

@@ -6,8 +6,6 @@
 
 #include <string.h>
 
-#include "lib/util.h"
-
 static const struct builtin builtins[ROLES] = {
 #include "broker/builtin.inc"
 };
@@ -16,5 +14,5 @@ const struct builtin *builtin_find(enum role role, const char *text, size_t size
 {
 	const struct builtin *b = &builtins[role];
 
-	return b->size == size && !memcmp(b->text, text, size) ? b : NULL;
+	return b->text && b->size == size && !memcmp(b->text, text, size) ? b : NULL;
 }

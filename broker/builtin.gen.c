@@ -9,8 +9,6 @@
 
 #include "broker/verdict.h"
 
-#define TEXT_MAX 65536
-
 static void print_text(const char *text, size_t size)
 {
 	printf("\t\t.text = \"");
@@ -44,7 +42,7 @@ static void print_verdict(const struct verdict *verdict)
 
 static void print_role(const char *dir, enum role role)
 {
-	static char text[TEXT_MAX];
+	static char text[POLICY_TEXT_MAX];
 	struct verdict verdict = { .role = role };
 	struct filter filter;
 	char path[4096];
@@ -57,8 +55,10 @@ static void print_role(const char *dir, enum role role)
 		err(1, "%s", path);
 	size = fread(text, 1, sizeof(text), f);
 	if (ferror(f) || size == sizeof(text))
-		errx(1, "%s: cannot be read, or has %d bytes", path, TEXT_MAX);
+		errx(1, "%s: cannot be read, or has %d bytes", path, POLICY_TEXT_MAX);
 	fclose(f);
+	if (memmem(text, size, "@include", 8))
+		return; /* the same text may come to mean something else */
 	if (verdict_of(path, text, size, &filter, &verdict))
 		exit(1); /* it has said why */
 	printf("\t[%d] = {\n", role);

@@ -17,7 +17,7 @@ struct builtin {
 	const struct verdict *verdict;
 };
 
-/* NULL unless the role's text is this, byte for byte. */
+/* NULL unless the role's text is this, byte for byte. Never one that includes other files. */
 const struct builtin *builtin_find(enum role role, const char *text, size_t size);
 
 #endif

@@ -74,14 +74,19 @@ static int lock_id(int dir, unsigned id, int how)
 	return fd;
 }
 
-/* No account and no group has this id. To ask costs a millisecond of modules that the C library
- * loads, or a directory server's answer, so a lock file notes by its time when that was the answer:
- * true for an hour, as it is for the life of a broker. */
+/* No service of systemd's was given this id, no account and no group has it. To ask the user
+ * database costs a millisecond of modules that the C library loads, or a directory server's answer,
+ * so a lock file notes by its time when that was the answer: true for an hour, as it is for the
+ * life of a broker. */
 static bool is_nobodys(int lock, unsigned id)
 {
+	char dynamic[64];
 	struct stat st;
 	time_t age;
 
+	snprintf(dynamic, sizeof(dynamic), "/run/systemd/dynamic-uid/%u", id);
+	if (access(dynamic, F_OK) == 0)
+		return false;
 	if (fstat(lock, &st) == 0 && st.st_size) {
 		age = time(NULL) - st.st_mtime;
 		if (age >= 0 && age < ASKED_S)

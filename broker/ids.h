@@ -1,8 +1,8 @@
 /*
  * The two unprivileged ids of one broker: its device's and its spawner's. Unless told otherwise
- * they come from 61184–65519, are nobody's in the user database, no process runs as these users,
- * and they are locked against other brokers under /run/airlock/ids for as long as this one lives.
- * Needs root.
+ * they come from 61184–65519, were nobody's in the user database within the last hour, are no
+ * dynamic user's of systemd's, no process runs as these users, and they are locked against other
+ * brokers under /run/airlock/ids for as long as this one lives. Needs root.
  */
 #ifndef AIRLOCK_BROKER_IDS_H
 #define AIRLOCK_BROKER_IDS_H

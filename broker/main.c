@@ -106,8 +106,8 @@ static unsigned roles(const struct config *config)
 	return POLICIES_SUPERVISED | (config->vfio_user ? POLICIES_PAIRED : 0);
 }
 
-/* Answers -EINVAL for what the administrator must change. The policies' verdict comes later: a
- * child works on it meanwhile. */
+/* Answers -EINVAL for what the administrator must change. The policies' verdict comes later: where
+ * a text is not the build's, a child works on it meanwhile. */
 static int check(struct broker *b)
 {
 	const struct config *config = &b->config;
@@ -211,17 +211,26 @@ static int signals_open(struct broker *b)
 	return b->signal_fd < 0 ? cannot("listen to signals", -errno) : 0;
 }
 
-/* What the spawners are told, or must not miss. */
-static int open_first(struct broker *b)
+/* Whatever may fail comes before a spawner holds copies of it: a broker that ends waits for none.
+ */
+static int open_all(struct broker *b)
 {
 	int error = signals_open(b);
 
 	if (!error)
 		error = report_file_open(b); /* first: the last thing that can be named wrongly */
-	return error ? error : tap_open(&b->config.tap, &b->tap);
+	if (!error)
+		error = tap_open(&b->config.tap, &b->tap);
+	if (!error)
+		error = frontends_open(b);
+	if (!error)
+		error = control_open(b);
+	if (!error)
+		error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
+	return error;
 }
 
-/* ---- phase 3: the spawners, which confine themselves while the rest is opened ---- */
+/* ---- phase 3: the spawners, which confine themselves while denied calls get their names ---- */
 
 static int kind_begin(struct broker *b, struct kind *kind, const struct spawner_kind *of)
 {
@@ -270,22 +279,6 @@ static void denial_watch(struct kind *kind)
 		stay_unnamed(error);
 }
 
-static int open_rest(struct broker *b)
-{
-	int error = frontends_open(b);
-
-	if (!error)
-		error = control_open(b);
-	if (!error)
-		error = guard_open(b->config.guard, b->tap.index, b->config.mac, &b->guard);
-	if (error)
-		return error;
-	denial_watch(&b->devices);
-	denial_watch(&b->transports);
-	notify_open(&b->notify, b->config.ready_fd);
-	return 0;
-}
-
 /* Before the first device: there are processes to watch only in the spawner's namespace. */
 static int kind_await(struct kind *kind)
 {
@@ -300,8 +293,12 @@ static int kind_await(struct kind *kind)
 
 static int spawners_await(struct broker *b)
 {
-	int error = kind_await(&b->devices);
+	int error;
 
+	denial_watch(&b->devices);
+	denial_watch(&b->transports);
+	notify_open(&b->notify, b->config.ready_fd);
+	error = kind_await(&b->devices);
 	return error ? error : kind_await(&b->transports);
 }
 
@@ -434,11 +431,9 @@ static int run(struct broker *b)
 	int error = check(b);
 
 	if (!error)
-		error = open_first(b);
+		error = open_all(b);
 	if (!error)
 		error = spawners_begin(b);
-	if (!error)
-		error = open_rest(b);
 	if (!error)
 		error = spawners_await(b);
 	if (!error)

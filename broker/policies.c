@@ -29,7 +29,6 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define TEXT_MAX     65536
 #define COMPILE_SECS 20
 #define COMPILE_MEM  (1ul << 30)
 
@@ -42,7 +41,7 @@ static const enum role turns[ROLES] = { ROLE_SPAWNER, ROLE_CONTROL,   ROLE_WORKE
 struct text {
 	char path[PATH_MAX]; /* for messages */
 	size_t size;
-	char bytes[TEXT_MAX];
+	char bytes[POLICY_TEXT_MAX];
 };
 
 /* The first role of the set from `i` on, or ROLES. */
@@ -318,7 +317,7 @@ static int compile_apart(const struct text *texts, unsigned roles, struct polici
 
 /* ---- what the build left ------------------------------------------------------------------- */
 
-/* Of the roles, those whose text is not the build's. */
+/* Takes the filters that the build has; the rest stays pending. */
 static int take_known(const struct text *texts, unsigned roles, struct policies *policies)
 {
 	int ret = 0;

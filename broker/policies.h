@@ -37,10 +37,10 @@ struct policies {
 
 /*
  * Finds the texts, takes the filters of those that are known, and has a child compile and prove
- * the others while the caller does other things. dir:
- * --policy-dir, or NULL for ../share/airlock/policy of this program. uid, gid: whom the child runs
- * as (the spawner's ids). *out is the caller's (policies_free). -EPERM: others may write there, a
- * configuration error. Else -errno. Logged.
+ * the others while the caller does other things. dir: --policy-dir, or NULL for
+ * ../share/airlock/policy of this program. uid, gid: whom the child runs as (the spawner's ids).
+ * *out is the caller's (policies_free). -EPERM: others may write there, a configuration error.
+ * Else -errno. Logged.
  */
 int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct policies **out);
 /* Waits for the filters of these roles, and others that come before them, and seals them. -EINVAL:

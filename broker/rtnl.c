@@ -108,6 +108,8 @@ static int link_read(const struct nlmsghdr *answer, void *arg)
 	{
 		if (mnl_attr_get_type(at) == IFLA_MTU)
 			link->mtu = mnl_attr_get_u32(at);
+		if (mnl_attr_get_type(at) == IFLA_QDISC)
+			link->queued = strcmp(mnl_attr_get_str(at), "noop") != 0;
 		if (mnl_attr_get_type(at) == IFLA_LINKINFO)
 			linkinfo_read(at, link);
 	}

@@ -13,6 +13,7 @@ struct rtnl_link {
 	int index;
 	unsigned mtu;
 	bool up;
+	bool queued;	   /* has a queueing discipline: since it came up, or from somebody */
 	bool tap;	   /* a TAP made by /dev/net/tun */
 	bool multi_queue;  /* the next three only mean something for a TAP */
 	bool packet_info;  /* frames come with four bytes in front: IFF_NO_PI is missing */

@@ -357,12 +357,15 @@ static int mtu_set(struct tap *tap, unsigned mtu)
 }
 
 /* The kernel would give a TAP of several queues 256 queueing disciplines with room for 500 frames
- * each: megabytes and more than a millisecond, in front of queues that never push back. A host that
- * knows none has nothing to spare. */
+ * each: megabytes and more than a millisecond, in front of queues that never push back. What the
+ * host has chosen stays; one that knows no disciplines has nothing to spare. */
 static int link_up(const struct tap *tap)
 {
-	int error = rtnl_link_unqueue(tap->index);
+	struct rtnl_link link;
+	int error = rtnl_link_get(tap->name, &link);
 
+	if (!error && !link.queued)
+		error = rtnl_link_unqueue(tap->index);
 	if (error)
 		info("TAP %s: keeps its queueing discipline: %s", tap->name, strerror(-error));
 	error = rtnl_link_set_up(tap->index);

@@ -21,10 +21,11 @@ enum role {
 	ROLES
 };
 
-#define POLICY_CALLS_MAX 160 /* calls that one policy may name */
-#define POLICY_CALL_MAX	 32  /* a call's name with its NUL */
+#define POLICY_TEXT_MAX	 65536 /* bytes of one policy, and one more */
+#define POLICY_CALLS_MAX 160   /* calls that one policy may name */
+#define POLICY_CALL_MAX	 32    /* a call's name with its NUL */
 
-/* What the child says of one role, beside the filter in its memory file. */
+/* What is said of one role, beside its filter. */
 struct verdict {
 	uint32_t role;
 	int32_t error;

@@ -125,14 +125,9 @@ static int backend_connect(void *opaque)
 /* One that nobody has used belongs to a back-end that is gone, or is not needed. */
 static void backend_take(int sock)
 {
-	int before;
-
-	if (sock >= 0 && listening(sock)) {
-		options.backend = sock;
-		return;
-	}
 	/* Release: pairs with the acquire in backend_connect(). */
-	before = atomic_exchange_explicit(&fresh, sock, memory_order_acq_rel);
+	int before = atomic_exchange_explicit(&fresh, sock, memory_order_acq_rel);
+
 	fd_close(&before);
 }
 
@@ -298,7 +293,9 @@ static void serve(void)
 {
 	int rc;
 
-	backend_take(fd_take(&options.backend));
+	/* One that listens stays where it is: the task, which begins here, accepts from it. */
+	if (!listening(options.backend))
+		backend_take(fd_take(&options.backend));
 	rc = airlock_connect(server.t);
 	if (rc) {
 		err("administrator: the back-end cannot serve: error %d", -rc);

@@ -1,7 +1,7 @@
 /* Policy file in, proven bytes out: the pipeline of this room in one call, for the broker's
- * unprivileged child and for airlock-policy. The file is trusted to say what the administrator
- * wants, the compiler not at all: what leaves here has been proven to decide as the text does, with
- * every property that the text promises. */
+ * build, its unprivileged child and airlock-policy. The file is trusted to say what the
+ * administrator wants, the compiler not at all: what leaves here has been proven to decide as the
+ * text does, with every property that the text promises. */
 #include "seccomp/filter.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* What others want of this room: a policy file in, proven bytes out. The broker calls it in an
- * unprivileged child. */
+/* What others want of this room: a policy file in, proven bytes out. The broker calls it in its
+ * build, and in an unprivileged child. */
 #pragma once
 
 #include <linux/filter.h>

@@ -249,7 +249,7 @@ static int give(enum place place, const int *fds, size_t n)
 	uint32_t len = payload(place, &m), flags = VU_VERSION | VU_FLAG_NEED_REPLY;
 	int rc = peer_send(&guest.peer, requests[place], flags, m.bytes, len, fds, n);
 
-	guest.peer.timeout_ms = 5000; /* some are answered by silence */
+	guest.peer.timeout_ms = 3000; /* some are answered by silence */
 	if (!rc)
 		rc = peer_recv(&guest.peer, &answer);
 	if (rc)

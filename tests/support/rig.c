@@ -244,6 +244,7 @@ void rig_stop(struct rig *rig)
 	assert_int_not_equal(0, access(rig->socket, F_OK));
 	assert_int_not_equal(0, access(rig->control, F_OK));
 	wire_close(&rig->wire);
+	rig->lent = false; /* whoever made it has let it go */
 	tap_leave(rig);
 	assert_false(host_has(RIG_TAP));
 	remove_files(rig);

@@ -13,6 +13,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -90,6 +91,24 @@ static char setting_of(const char *name, const char *key)
 	return value;
 }
 
+/* The name of its queueing discipline. */
+static const char *discipline_of(const char *name)
+{
+	static char word[32];
+	char command[64];
+	FILE *out;
+
+	snprintf(command, sizeof(command), "tc qdisc show dev %s", name);
+	out = popen(command, "r");
+	assert_non_null(out);
+	if (fscanf(out, "qdisc %31s", word) != 1)
+		word[0] = '\0'; /* it was never up */
+	while (fgetc(out) != EOF)
+		;
+	assert_int_equal(pclose(out), 0);
+	return word;
+}
+
 /* Sends n frames out of the interface, so that they wait in its queues. */
 static void frames_send(const struct tap *tap, int n)
 {
@@ -138,6 +157,7 @@ static void test_created(void **state)
 	assert_int_equal(link.mtu, 1400);
 	assert_int_equal(tap.mtu, 1400);
 	assert_int_equal(link.attached, 3);
+	assert_string_equal(discipline_of("tapc"), "noqueue");
 	assert_int_equal(setting_of("tapc", "disable_ipv6"), '1');
 	assert_int_equal(setting_of("tapc", "accept_ra"), '0');
 	assert_int_equal(ioctl(tap.queues[2], TUNGETVNETHDRSZ, &header), 0);
@@ -147,6 +167,21 @@ static void test_created(void **state)
 	assert_int_equal(tap_queues_attached(&tap), 0);
 	tap_close(&tap);
 	assert_int_equal(rtnl_link_get("tapc", &link), -ENODEV);
+}
+
+/* What a host gives the interface before the broker does stays. */
+static void test_discipline_of_the_host(void **state)
+{
+	struct tap_options options = options_of("tapq", 1);
+	struct tap tap;
+
+	(void)state;
+	need_namespace();
+	tap = opened(&options);
+	assert_int_equal(system("tc qdisc add dev tapq root pfifo limit 7"), 0);
+	assert_int_equal(tap_configure(&tap, &options), 0);
+	assert_string_equal(discipline_of("tapq"), "pfifo");
+	tap_close(&tap);
 }
 
 static void test_named_by_the_kernel(void **state)
@@ -215,6 +250,7 @@ static void test_attached(void **state)
 	assert_int_equal(rtnl_link_get("tapa", &link), 0);
 	assert_int_equal(link.mtu, 1300);
 	assert_false(link.up);
+	assert_string_equal(discipline_of("tapa"), "");
 	assert_int_equal(tap_check(&options), -EINVAL); /* we hold it */
 	options.mtu = 9000;
 	assert_int_equal(address_parse("192.0.2.9/24", &options.addresses[0]), 0);
@@ -443,6 +479,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_created),
+		cmocka_unit_test(test_discipline_of_the_host),
 		cmocka_unit_test(test_named_by_the_kernel),
 		cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_offloads),
