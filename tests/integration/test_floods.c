@@ -37,10 +37,10 @@ static int stop(void **state)
 
 static int64_t status_ms(void)
 {
-	int64_t begin = clock_ms();
+	int64_t begin = machine_ms();
 
 	json_decref(rig_ctl(&rig, (const char *[]){ "status", NULL }));
-	return clock_ms() - begin;
+	return machine_ms() - begin;
 }
 
 static void flood_harms_nobody(void **state)

@@ -9,6 +9,7 @@
 #include "lib/fd.h"
 #include "lib/util.h"
 #include "tests/support/frame.h"
+#include "tests/support/machine.h"
 
 #define RING	 256
 #define LEN	 64
@@ -143,10 +144,10 @@ const char *flood_name(enum flood_kind kind)
 
 static void request_besides(struct flood *f)
 {
-	int64_t begin = clock_ms();
+	int64_t begin = machine_ms();
 
 	f->error = peer_sync(&f->guest.peer);
-	f->slowest_ms = max_of(f->slowest_ms, clock_ms() - begin);
+	f->slowest_ms = max_of(f->slowest_ms, machine_ms() - begin);
 }
 
 static void *flood_run(void *arg)

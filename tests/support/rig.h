@@ -17,6 +17,7 @@
 #include "tests/support/frame.h"
 #include "tests/support/guest.h"
 #include "tests/support/host.h"
+#include "tests/support/machine.h"
 #include "tests/support/proc.h"
 #include "tests/support/program.h"
 

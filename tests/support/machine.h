@@ -1,0 +1,15 @@
+/*
+ * The machine's own time, for promises that are measured: it stands still where the machine does,
+ * since a host that takes a test's processors away says nothing about the project.
+ */
+#ifndef AIRLOCK_TESTS_MACHINE_H
+#define AIRLOCK_TESTS_MACHINE_H
+
+#include <stdint.h>
+
+/* Begins to look, in a child that dies with its caller. Once a process, before machine_ms(). */
+void machine_watch(void);
+/* ms of the monotonic clock, without those in which the child should have run and did not. */
+int64_t machine_ms(void);
+
+#endif
