@@ -20,11 +20,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/clock.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
 #define ASKED_S 3600 /* for which the user database's answer holds */
+#define NEAR	16
+#define FAR	(IDS_LAST - IDS_FIRST + 1 - NEAR)
 
 static bool in_range(unsigned id)
 {
@@ -98,12 +101,23 @@ static bool is_nobodys(int lock, unsigned id)
 	return true;
 }
 
-/* The first id of the range that nobody has. A lock's descriptor, or -errno. */
+/* The nth id to try, of all. The first are the same each time, so that the user database has been
+ * asked about them; where they are taken many brokers run, and the way past all of theirs is long.
+ */
+static unsigned candidate(unsigned n, unsigned anywhere)
+{
+	return IDS_FIRST + (n < NEAR ? n : NEAR + (n + anywhere) % FAR);
+}
+
+/* An id of the range that nobody has. A lock's descriptor, or -errno. */
 static int choose(int dir, unsigned *id)
 {
-	for (*id = IDS_FIRST; *id <= IDS_LAST; ++*id) {
-		int fd = lock_id(dir, *id, LOCK_EX);
+	const unsigned anywhere = (unsigned)(clock_ns() % FAR);
+	int fd;
 
+	for (unsigned n = 0; n < NEAR + FAR; n++) {
+		*id = candidate(n, anywhere);
+		fd = lock_id(dir, *id, LOCK_EX);
 		if (fd == -EBUSY)
 			continue;
 		if (fd < 0 || (!runs(*id) && is_nobodys(fd, *id)))

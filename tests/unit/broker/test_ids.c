@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 
 #include "tests/unit/broker/fixture.h"
@@ -50,6 +51,36 @@ static void test_two_brokers_never_share(void **state)
 	assert_int_equal(again.device_uid, a.device_uid);
 	ids_release(&again);
 	ids_release(&b);
+}
+
+/* Every id of the range, once; and then none. */
+static void test_as_many_as_there_are(void **state)
+{
+	enum {
+		COUNT = IDS_LAST - IDS_FIRST + 1
+	};
+	static struct ids ids[COUNT / 2 + 1];
+	static bool taken[COUNT];
+	const struct rlimit room = { 2 * COUNT, 2 * COUNT };
+	size_t n = 0;
+
+	(void)state;
+	need_root();
+	if (getpid() != 1)
+		skip(); /* others have some */
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &room), 0);
+	for (; ids_claim(NULL, NULL, &ids[n]) == 0; n++) {
+		const unsigned both[] = { ids[n].device_uid, ids[n].spawner_uid };
+
+		for (size_t i = 0; i < 2; i++) {
+			assert_in_range(both[i], IDS_FIRST, IDS_LAST);
+			assert_false(taken[both[i] - IDS_FIRST]);
+			taken[both[i] - IDS_FIRST] = true;
+		}
+	}
+	assert_int_equal(n, COUNT / 2);
+	while (n--)
+		ids_release(&ids[n]);
 }
 
 static void test_a_named_id_is_not_chosen(void **state)
@@ -199,6 +230,7 @@ static int tests_run(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chosen),
 		cmocka_unit_test(test_two_brokers_never_share),
+		cmocka_unit_test(test_as_many_as_there_are),
 		cmocka_unit_test(test_a_named_id_is_not_chosen),
 		cmocka_unit_test(test_not_an_id_of_an_account),
 		cmocka_unit_test(test_not_an_id_of_a_process),
