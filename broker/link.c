@@ -4,20 +4,40 @@
  */
 #include "broker/link.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <libmnl/libmnl.h>
+#include <linux/filter.h>
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 #include "broker/rtnl.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/util.h"
 
 #define DATAGRAM_BYTES 32768 /* what the kernel sends at most in one */
 #define NEWS_A_TURN    64    /* so that a host of many interfaces leaves time for the rest */
+
+/* Only of this interface: of others the kernel speaks on a host of many with each that comes, and
+ * everyone who listens would wake up. */
+static int listen_to(int sock, int index)
+{
+	struct sock_filter of_ours[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 NLMSG_HDRLEN + offsetof(struct ifinfomsg, ifi_index)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl((uint32_t)index), 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+	};
+	const struct sock_fprog filter = { ARRAY_SIZE(of_ours), of_ours };
+
+	return setsockopt(sock, SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof(filter)) ? -errno : 0;
+}
 
 int link_open(struct link *link, const char *name, int index, unsigned mtu)
 {
@@ -31,7 +51,9 @@ int link_open(struct link *link, const char *name, int index, unsigned mtu)
 	link->sock = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
 	if (link->sock < 0)
 		return -errno;
-	error = bind(link->sock, (struct sockaddr *)&group, sizeof(group)) ? -errno : 0;
+	error = listen_to(link->sock, index);
+	if (!error && bind(link->sock, (struct sockaddr *)&group, sizeof(group)))
+		error = -errno;
 	/* After the subscription: no change falls between the two. */
 	if (!error)
 		error = rtnl_link_get(name, &now);

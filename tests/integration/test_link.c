@@ -7,6 +7,7 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -172,6 +173,39 @@ static void changes_between_connections(void **state)
 	rig_stop(&rig);
 }
 
+static long wakeups(void)
+{
+	char value[32];
+
+	assert_ok(proc_thread_status(rig.broker.pid, rig.broker.pid, "voluntary_ctxt_switches",
+				     value, sizeof(value)));
+	return atol(value);
+}
+
+/* On a host of many interfaces the kernel speaks of one or another all the time. */
+static void others_wake_nobody(void **state)
+{
+	long before;
+
+	(void)state;
+	rig_serves(&rig);
+	before = wakeups();
+	for (int i = 0; i < 10; i++) {
+		char name[16] = "another0";
+		int fd = host_tap(name, 0);
+
+		assert_true(fd >= 0);
+		assert_ok(host_set_up(name, 1400));
+		close(fd);
+	}
+	rig_sleep(20);
+	assert_int_equal(before, wakeups());
+	host_mtu_set(1300); /* while its own does */
+	rig_sleep(20);
+	assert_int_not_equal(before, wakeups());
+	rig_stop(&rig);
+}
+
 /* Does a frame of this type leave the guest's card? */
 static bool sent(uint16_t type)
 {
@@ -229,6 +263,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(changes_reach_the_guest, start, end),
 		cmocka_unit_test_setup_teardown(changes_between_connections, start, end),
+		cmocka_unit_test_setup_teardown(others_wake_nobody, start, end),
 		cmocka_unit_test_setup_teardown(announcing, start, end),
 	};
 

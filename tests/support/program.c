@@ -112,6 +112,8 @@ static void child(const struct program *p, const struct program_start *start, in
 	if (start->told && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 				   SECCOMP_FILTER_FLAG_NEW_LISTENER, start->told) < 0)
 		dprintf(STDERR_FILENO, "no filter: %s\n", strerror(errno));
+	if (start->executed)
+		*start->executed = clock_ns();
 	execv(path, (char **)args);
 	dprintf(STDERR_FILENO, "cannot run %s: %s\n", path, strerror(errno));
 	_exit(127);

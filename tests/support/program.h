@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define PROGRAM_ARGS_MAX 48
@@ -39,6 +40,7 @@ struct program_start {
 	bool ready;	 /* append --ready-fd */
 	/* A filter whose notifications the test answers, from execve on; or NULL. */
 	const struct sock_fprog *told;
+	int64_t *executed; /* clock_ns() of its execve, in memory that is shared; or NULL */
 };
 /* The descriptor in the child by which those are heard. */
 int program_told(const struct program_start *start);
