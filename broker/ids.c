@@ -38,6 +38,7 @@ static bool in_range(unsigned id)
  * question, however many processes there are. */
 static bool runs(unsigned uid)
 {
+	errno = 0; /* -1 is an answer too */
 	return getpriority(PRIO_USER, uid) != -1 || errno != ESRCH;
 }
 

@@ -23,8 +23,8 @@
 #define DATAGRAM_BYTES 32768 /* what the kernel sends at most in one */
 #define NEWS_A_TURN    64    /* so that a host of many interfaces leaves time for the rest */
 
-/* Only of this interface: of others the kernel speaks on a host of many with each that comes, and
- * everyone who listens would wake up. */
+/* Only of this interface: on a host of many the kernel speaks of others all the time, and that
+ * would wake every broker. */
 static int listen_to(int sock, int index)
 {
 	struct sock_filter of_ours[] = {

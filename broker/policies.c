@@ -191,11 +191,36 @@ static int build(const struct text *text, const struct policies_role *role, stru
 	return ret;
 }
 
+static int compare_fds(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* Of what the broker holds, beside the standard descriptors: where to write. */
+static int keep_files(const struct policies *policies, unsigned roles, int up)
+{
+	int keep[ROLES + 2] = { STDERR_FILENO, up }, n = 2;
+
+	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1))
+		keep[n++] = policies->roles[i].fd;
+	qsort(keep, (size_t)n, sizeof(keep[0]), compare_fds);
+	for (int i = 0; i < n; i++) {
+		unsigned first = (unsigned)keep[i] + 1;
+		unsigned last = i + 1 < n ? (unsigned)keep[i + 1] - 1 : ~0u;
+
+		if (first <= last && close_range(first, last, 0) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
 static _Noreturn void compile_all(const struct text *texts, unsigned roles,
 				  const struct policies *policies, int up, uid_t uid, gid_t gid)
 {
-	int ret = give_up_everything(uid, gid);
+	int ret = keep_files(policies, roles, up);
 
+	if (!ret)
+		ret = give_up_everything(uid, gid);
 	if (ret) {
 		err("compiling policies: cannot give up privileges: %s", strerror(-ret));
 		_exit(1);

@@ -1,6 +1,6 @@
 /*
- * Looks whether the machine runs: a child that sleeps for a moment, again and again, and notes how
- * much longer it took. Runs in the test process and that child; they share a counter.
+ * A clock that is driven: a child sleeps for a moment, again and again, and lets as much time pass
+ * as that should have taken. Runs in the test process and that child; they share the clock.
  */
 #include "tests/support/machine.h"
 
@@ -13,41 +13,48 @@
 #include <unistd.h>
 
 #include "lib/clock.h"
+#include "lib/util.h"
 
-#define MOMENT_MS 5
-#define LATE_MS	  15 /* less is how a scheduler is */
+#define MOMENT_MS 20
+#define LATE_MS	  15 /* no more is how a scheduler is */
 
-static atomic_llong *stood; /* shared: ms */
+static atomic_llong *ran; /* shared: ms; NULL: nobody drives it */
 
-static _Noreturn void look(void)
+static _Noreturn void drive(pid_t parent)
 {
 	int64_t before = clock_ms();
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;) {
-		int64_t late;
+	while (getppid() == parent) {
+		int64_t now, took;
 
 		nanosleep(&(struct timespec){ .tv_nsec = MOMENT_MS * 1000000L }, NULL);
-		late = clock_ms() - before - MOMENT_MS;
-		if (late > LATE_MS)
-			atomic_fetch_add_explicit(stood, late, memory_order_relaxed);
-		before = clock_ms();
+		now = clock_ms();
+		took = min_of(now - before, (int64_t)(MOMENT_MS + LATE_MS));
+		atomic_fetch_add_explicit(ran, took, memory_order_relaxed);
+		before = now;
 	}
+	_exit(0);
 }
 
 void machine_watch(void)
 {
-	void *page = mmap(NULL, sizeof(*stood), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
-			  -1, 0);
+	const int access = PROT_READ | PROT_WRITE, flags = MAP_SHARED | MAP_ANONYMOUS;
+	void *page = mmap(NULL, sizeof(*ran), access, flags, -1, 0);
+	const pid_t parent = getpid();
+	pid_t pid;
 
 	if (page == MAP_FAILED)
 		return;
-	stood = page;
-	if (fork() == 0)
-		look();
+	ran = page;
+	pid = fork();
+	if (!pid)
+		drive(parent);
+	if (pid < 0)
+		ran = NULL;
 }
 
 int64_t machine_ms(void)
 {
-	return clock_ms() - (stood ? atomic_load_explicit(stood, memory_order_relaxed) : 0);
+	return ran ? atomic_load_explicit(ran, memory_order_relaxed) : clock_ms();
 }

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
-/* Begins to look, in a child that dies with its caller. Once a process, before machine_ms(). */
+/* Begins to drive it, in a child that dies with its caller. Once a process, before machine_ms(). */
 void machine_watch(void);
-/* ms of the monotonic clock, without those in which the child should have run and did not. */
+/* ms, in steps of twenty. */
 int64_t machine_ms(void);
 
 #endif
