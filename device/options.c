@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lib/cpus.h"
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/option.h"
 #include "lib/tun.h"
@@ -276,25 +277,13 @@ void options_parse(struct options *o, int argc, char **argv)
 	queues_check(o);
 }
 
-static int by_number(const void *a, const void *b)
-{
-	return ((const struct named *)a)->fd - ((const struct named *)b)->fd;
-}
-
 int options_close_others(const struct options *o)
 {
-	struct named keep[NAMED_MAX];
-	size_t n = descriptors(o, keep);
-	unsigned int from = STDERR_FILENO + 1;
+	struct named named[NAMED_MAX];
+	size_t n = descriptors(o, named);
+	int keep[NAMED_MAX];
 
-	qsort(keep, n, sizeof(keep[0]), by_number);
-	for (size_t i = 0; i < n; i++) {
-		if (keep[i].fd < (int)from) /* none */
-			continue;
-		if ((unsigned int)keep[i].fd > from &&
-		    close_range(from, (unsigned int)keep[i].fd - 1, 0) < 0)
-			return -errno;
-		from = (unsigned int)keep[i].fd + 1;
-	}
-	return close_range(from, ~0u, 0) < 0 ? -errno : 0;
+	for (size_t i = 0; i < n; i++)
+		keep[i] = named[i].fd;
+	return fd_keep_only(keep, n);
 }

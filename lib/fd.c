@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -31,6 +32,27 @@ void fd_close_all(int *fds, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		fd_close(&fds[i]);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+int fd_keep_only(int *fds, size_t n)
+{
+	unsigned int from = STDERR_FILENO + 1;
+
+	qsort(fds, n, sizeof(fds[0]), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (fds[i] < (int)from) /* none */
+			continue;
+		if ((unsigned int)fds[i] > from &&
+		    close_range(from, (unsigned int)fds[i] - 1, 0) < 0)
+			return -errno;
+		from = (unsigned int)fds[i] + 1;
+	}
+	return close_range(from, ~0u, 0) < 0 ? -errno : 0;
 }
 
 void fd_fill_stdio(void)

@@ -18,6 +18,10 @@ int fd_take(int *fd);
 /* Closes n descriptors and leaves -1 in each. */
 void fd_close_all(int *fds, size_t n);
 
+/* Closes every descriptor but these n and the standard ones; sorts them. A negative one stands for
+ * none. 0 or -errno. */
+int fd_keep_only(int *fds, size_t n);
+
 #define _cleanup_fd __attribute__((cleanup(fd_close)))
 
 /* Opens /dev/null in place of standard descriptors that are missing: they would be given to the

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -63,6 +64,24 @@ static void one_owner(void **state)
 		fd = scoped;
 	}
 	assert_int_equal(-1, fcntl(fd, F_GETFD));
+}
+
+/* In a child, that the test keeps its own: two that stay, one named twice, and none. */
+static void keeping(void **state)
+{
+	int keep[] = { -1, sock[1], sock[0], sock[1] }, other, status;
+	pid_t pid;
+
+	(void)state;
+	other = dup(sock[0]);
+	pid = fork();
+	if (!pid)
+		_exit(fd_keep_only(keep, ARRAY_SIZE(keep)) || fcntl(sock[0], F_GETFD) < 0 ||
+		      fcntl(sock[1], F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0 ||
+		      fcntl(other, F_GETFD) >= 0);
+	assert_int_equal(pid, waitpid(pid, &status, 0));
+	assert_int_equal(0, status);
+	fd_close(&other);
 }
 
 static void several(void **state)
@@ -204,13 +223,9 @@ static void the_end(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(one_owner),
-		TEST(several),
-		TEST(events),
-		TEST(passing),
-		TEST(two_control_messages),
-		TEST(nothing_blocks),
-		TEST(the_end),
+		TEST(one_owner),      TEST(keeping), TEST(several),
+		TEST(events),	      TEST(passing), TEST(two_control_messages),
+		TEST(nothing_blocks), TEST(the_end),
 	};
 
 	return cmocka_run_group_tests_name("fd", tests, NULL, NULL);
