@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "broker/verdict.h"
+#include "policy/source.h"
 
 static void print_text(const char *text, size_t size)
 {
@@ -42,31 +43,28 @@ static void print_verdict(const struct verdict *verdict)
 
 static void print_role(const char *dir, enum role role)
 {
-	static char text[POLICY_TEXT_MAX];
 	struct verdict verdict = { .role = role };
+	struct policy_source source = { 0 };
 	struct filter filter;
 	char path[4096];
-	size_t size;
-	FILE *f;
+	int ret;
 
 	snprintf(path, sizeof(path), "%s/%s.policy", dir, role_name(role));
-	f = fopen(path, "re");
-	if (!f)
-		err(1, "%s", path);
-	size = fread(text, 1, sizeof(text), f);
-	if (ferror(f) || size == sizeof(text))
-		errx(1, "%s: cannot be read, or has %d bytes", path, POLICY_TEXT_MAX);
-	fclose(f);
-	if (memmem(text, size, "@include", 8))
-		return; /* the same text may come to mean something else */
-	if (verdict_of(path, text, size, &filter, &verdict))
-		exit(1); /* it has said why */
-	printf("\t[%d] = {\n", role);
-	print_text(text, size);
-	print_filter(&filter);
-	print_verdict(&verdict);
-	printf("\t},\n");
-	filter_free(&filter);
+	ret = source_read(&source, path);
+	if (ret)
+		errx(1, "%s: %s", path, strerror(-ret));
+	/* The same text may come to mean something else where it includes another. */
+	if (!memmem(source.text, source.size, "@include", 8)) {
+		if (verdict_of(path, source.text, source.size, &filter, &verdict))
+			exit(1); /* it has said why */
+		printf("\t[%d] = {\n", role);
+		print_text(source.text, source.size);
+		print_filter(&filter);
+		print_verdict(&verdict);
+		printf("\t},\n");
+		filter_free(&filter);
+	}
+	source_close(&source);
 }
 
 int main(int argc, char **argv)

@@ -29,6 +29,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+#define TEXT_MAX     65536
 #define COMPILE_SECS 20
 #define COMPILE_MEM  (1ul << 30)
 
@@ -41,7 +42,7 @@ static const enum role turns[ROLES] = { ROLE_SPAWNER, ROLE_CONTROL,   ROLE_WORKE
 struct text {
 	char path[PATH_MAX]; /* for messages */
 	size_t size;
-	char bytes[POLICY_TEXT_MAX];
+	char bytes[TEXT_MAX];
 };
 
 /* The first role of the set from `i` on, or ROLES. */
@@ -191,27 +192,15 @@ static int build(const struct text *text, const struct policies_role *role, stru
 	return ret;
 }
 
-static int compare_fds(const void *a, const void *b)
-{
-	return *(const int *)a - *(const int *)b;
-}
-
 /* Of what the broker holds, beside the standard descriptors: where to write. */
 static int keep_files(const struct policies *policies, unsigned roles, int up)
 {
-	int keep[ROLES + 2] = { STDERR_FILENO, up }, n = 2;
+	int keep[ROLES + 1] = { up };
+	size_t n = 1;
 
 	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1))
 		keep[n++] = policies->roles[i].fd;
-	qsort(keep, (size_t)n, sizeof(keep[0]), compare_fds);
-	for (int i = 0; i < n; i++) {
-		unsigned first = (unsigned)keep[i] + 1;
-		unsigned last = i + 1 < n ? (unsigned)keep[i + 1] - 1 : ~0u;
-
-		if (first <= last && close_range(first, last, 0) < 0)
-			return -errno;
-	}
-	return 0;
+	return fd_keep_only(keep, n);
 }
 
 static _Noreturn void compile_all(const struct text *texts, unsigned roles,
@@ -358,7 +347,7 @@ static int take_known(const struct text *texts, unsigned roles, struct policies 
 			ret = take_role(known->verdict, &policies->roles[i]);
 		policies->pending &= ~ROLE_BIT(i);
 	}
-	return ret;
+	return ret ? no_compiler(ret) : 0;
 }
 
 static int make_files(unsigned roles, struct policies *policies)
@@ -366,7 +355,7 @@ static int make_files(unsigned roles, struct policies *policies)
 	for (size_t i = next_role(roles, 0); i < ROLES; i = next_role(roles, i + 1)) {
 		policies->roles[i].fd = memfd_create(role_name(i), MFD_CLOEXEC | MFD_ALLOW_SEALING);
 		if (policies->roles[i].fd < 0)
-			return -errno;
+			return no_compiler(-errno);
 	}
 	return 0;
 }
@@ -384,13 +373,10 @@ int policies_begin(const char *dir, unsigned roles, uid_t uid, gid_t gid, struct
 		policies->verdicts = -1;
 	if (!ret)
 		ret = read_texts(dir, roles, texts, policies);
-	if (!ret) {
+	if (!ret)
 		ret = make_files(roles, policies);
-		if (!ret)
-			ret = take_known(texts, roles, policies);
-		if (ret)
-			no_compiler(ret);
-	}
+	if (!ret)
+		ret = take_known(texts, roles, policies);
 	if (!ret && policies->pending)
 		ret = compile_apart(texts, policies->pending, policies, uid, gid);
 	free(texts);

@@ -21,9 +21,8 @@ enum role {
 	ROLES
 };
 
-#define POLICY_TEXT_MAX	 65536 /* bytes of one policy, and one more */
-#define POLICY_CALLS_MAX 160   /* calls that one policy may name */
-#define POLICY_CALL_MAX	 32    /* a call's name with its NUL */
+#define POLICY_CALLS_MAX 160 /* calls that one policy may name */
+#define POLICY_CALL_MAX	 32  /* a call's name with its NUL */
 
 /* What is said of one role, beside its filter. */
 struct verdict {
