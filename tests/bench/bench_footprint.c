@@ -84,28 +84,13 @@ static void unit_close(struct unit *u)
 	unlink(u->report);
 }
 
-/* Times that any thread of a process was put to sleep so far: each was a wake-up. */
-static long wakeups(pid_t pid)
-{
-	pid_t tids[16];
-	char value[32];
-	long sum = 0;
-	int n = proc_threads(pid, tids, ARRAY_SIZE(tids));
-
-	for (int i = 0; i < n; i++)
-		if (!proc_thread_status(pid, tids[i], "voluntary_ctxt_switches", value,
-					sizeof(value)))
-			sum += atol(value);
-	return sum;
-}
-
 static long all_wakeups(const struct unit *units, unsigned int n)
 {
 	long sum = 0;
 
 	for (unsigned int i = 0; i < n; i++)
-		sum += wakeups(units[i].broker.pid) + wakeups(units[i].spawner) +
-		       wakeups(units[i].device);
+		sum += proc_wakeups(units[i].broker.pid) + proc_wakeups(units[i].spawner) +
+		       proc_wakeups(units[i].device);
 	return sum;
 }
 

@@ -20,34 +20,11 @@
 
 #include "lib/clock.h"
 #include "lib/util.h"
-#include "tests/support/rig.h"
+#include "tests/integration/served.h"
 
 #define MERGE BIT(VIRTIO_NET_F_MRG_RXBUF)
 
-static struct rig rig;
-static struct guest guest;
 static uint8_t frame[FRAME_MAX], received[FRAME_MAX];
-
-static int blank(void **state)
-{
-	(void)state;
-	guest_blank(&guest);
-	return 0;
-}
-
-static int start(void **state)
-{
-	rig_start(&rig, (const char *[]){ NULL });
-	return blank(state);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	guest_close(&guest);
-	rig_abandon(&rig);
-	return 0;
-}
 
 /* ---- usage errors ---- */
 

@@ -83,8 +83,7 @@ static int end(void **state)
 	wire_close(&rig.wire);
 	for (size_t i = 0; i < with.nfds; i++)
 		close(with.fds[i]);
-	for (int i = 0; i < 100 && host_has(RIG_TAP); i++)
-		rig_sleep(5);
+	rig_tap_leave(&rig);
 	return 0;
 }
 

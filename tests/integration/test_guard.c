@@ -10,12 +10,10 @@
 #include <unistd.h>
 
 #include "lib/util.h"
-#include "tests/support/rig.h"
+#include "tests/integration/served.h"
 
 #define MAC "02:00:00:00:00:01"
 
-static struct rig rig;
-static struct guest guest;
 static uint8_t frame[2048], received[FRAME_MAX];
 static size_t len;
 
@@ -28,17 +26,9 @@ static int start_with(const char *guard)
 	return 0;
 }
 
-static int start(void **state)
+static int start_guarded(void **state)
 {
 	return start_with(*state);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	guest_close(&guest);
-	rig_abandon(&rig);
-	return 0;
 }
 
 static void put(const void *bytes, size_t n)
@@ -276,7 +266,7 @@ static void leaves_with_the_broker(void **state)
 }
 
 #define CASE(test, guard) \
-	cmocka_unit_test_prestate_setup_teardown(test, start, end, (void *)(guard))
+	cmocka_unit_test_prestate_setup_teardown(test, start_guarded, end, (void *)(guard))
 
 int main(void)
 {

@@ -7,7 +7,6 @@
 #include <linux/if_ether.h>
 #include <net/if.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -173,15 +172,6 @@ static void changes_between_connections(void **state)
 	rig_stop(&rig);
 }
 
-static long wakeups(void)
-{
-	char value[32];
-
-	assert_ok(proc_thread_status(rig.broker.pid, rig.broker.pid, "voluntary_ctxt_switches",
-				     value, sizeof(value)));
-	return atol(value);
-}
-
 /* On a host of many interfaces the kernel speaks of one or another all the time. */
 static void others_wake_nobody(void **state)
 {
@@ -190,9 +180,9 @@ static void others_wake_nobody(void **state)
 	(void)state;
 	rig_serves(&rig);
 	do {
-		before = wakeups();
+		before = proc_wakeups(rig.broker.pid);
 		rig_sleep(100); /* the end of the last connection is still heard of */
-	} while (wakeups() != before);
+	} while (proc_wakeups(rig.broker.pid) != before);
 	for (int i = 0; i < 10; i++) {
 		char name[16] = "another0";
 		int fd = host_tap(name, 0);
@@ -203,7 +193,7 @@ static void others_wake_nobody(void **state)
 	}
 	rig_sleep(20);
 	/* Each says several things. */
-	assert_in_range(wakeups() - before, 0, 9);
+	assert_in_range(proc_wakeups(rig.broker.pid) - before, 0, 9);
 	host_mtu_set(1300);
 	assert_true(program_says(&rig.broker, "TAP " RIG_TAP " is up, MTU 1300", RIG_WAIT_MS));
 	rig_stop(&rig);

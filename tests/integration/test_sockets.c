@@ -13,31 +13,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
-#include "tests/support/rig.h"
-
-static struct rig rig;
-static struct guest guest;
-
-static int blank(void **state)
-{
-	(void)state;
-	guest_blank(&guest);
-	return 0;
-}
-
-static int start(void **state)
-{
-	rig_start(&rig, (const char *[]){ NULL });
-	return blank(state);
-}
-
-static int end(void **state)
-{
-	(void)state;
-	guest_close(&guest);
-	rig_abandon(&rig);
-	return 0;
-}
+#include "tests/integration/served.h"
 
 static int bind_at(const char *path, bool listening)
 {

@@ -206,6 +206,20 @@ bool proc_alive(pid_t pid)
 	return proc_status(pid, "State", state, sizeof(state)) == 0 && state[0] != 'Z';
 }
 
+long proc_wakeups(pid_t pid)
+{
+	pid_t tids[64];
+	char value[32];
+	long sum = 0;
+	int n = proc_threads(pid, tids, ARRAY_SIZE(tids));
+
+	for (int i = 0; i < min_of(n, (int)ARRAY_SIZE(tids)); i++)
+		if (!proc_thread_status(pid, tids[i], "voluntary_ctxt_switches", value,
+					sizeof(value)))
+			sum += atol(value);
+	return sum;
+}
+
 pid_t proc_parent(pid_t pid)
 {
 	char value[32];

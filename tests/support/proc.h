@@ -32,6 +32,8 @@ ssize_t proc_read(pid_t pid, const char *file, char *buf, size_t room);
 long proc_private(pid_t pid);
 /* CPU time used, nanoseconds. */
 long long proc_cpu_ns(pid_t pid);
+/* Times that any thread was put to sleep so far: each was a wake-up. */
+long proc_wakeups(pid_t pid);
 bool proc_alive(pid_t pid);
 pid_t proc_parent(pid_t pid);
 /* The process and all that descend from it, zombies too. */

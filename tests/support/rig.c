@@ -225,9 +225,7 @@ static void remove_files(const struct rig *rig)
 	rmdir(rig->dir);
 }
 
-/* The kernel takes the interface away with the last process that held its queue, which may be a
- * while after the broker. */
-static void tap_leave(const struct rig *rig)
+void rig_tap_leave(const struct rig *rig)
 {
 	int64_t end = clock_ms() + RIG_WAIT_MS;
 
@@ -246,7 +244,7 @@ void rig_stop(struct rig *rig)
 	assert_int_not_equal(0, access(rig->control, F_OK));
 	wire_close(&rig->wire);
 	rig->lent = false; /* whoever made it has let it go */
-	tap_leave(rig);
+	rig_tap_leave(rig);
 	assert_false(host_has(RIG_TAP));
 	remove_files(rig);
 	program_free(&rig->broker);
@@ -260,7 +258,7 @@ void rig_abandon(struct rig *rig)
 	program_show(&rig->broker);
 	program_free(&rig->broker);
 	wire_close(&rig->wire);
-	tap_leave(rig);
+	rig_tap_leave(rig);
 	remove_files(rig);
 	rig->dir[0] = '\0';
 }

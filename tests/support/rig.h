@@ -62,6 +62,8 @@ void rig_prepare_pair(struct rig *rig, struct program_start *start, const char *
 /* Both. */
 void rig_start_pair(struct rig *rig, const char *const *options);
 void rig_start(struct rig *rig, const char *const *options);
+/* The kernel takes a TAP that is nobody's away a while after the last process that held it. */
+void rig_tap_leave(const struct rig *rig);
 /* The broker that still runs, its wire drained, for a test after another; or a new one. */
 void rig_ensure(struct rig *rig, const char *const *options);
 /* SIGTERM: the broker must end with 0 and leave neither TAP nor sockets. */
